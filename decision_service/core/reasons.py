@@ -1,0 +1,121 @@
+"""The closed vocabulary of reasons, shared by the API, the log, metrics and the console.
+
+Each reason is declared once, with its meaning and what a marketer can do about it; the proto enum
+`nba.v1.Reason` lists the same names, and a test fails where one of the two forgot a name.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why an action was excluded, or what was particular about an answer."""
+
+    meaning: str
+    remedy: str
+
+    def __new__(cls, name: str, meaning: str, remedy: str) -> Reason:
+        """Build a member whose value is its name, carrying its documentation."""
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.meaning = meaning
+        member.remedy = remedy
+        return member
+
+    NOT_IN_AUDIENCE = (
+        "NOT_IN_AUDIENCE",
+        "The customer does not satisfy the program's audience rule.",
+        "Widen the program's `audience`, or check the customer's features.",
+    )
+    INELIGIBLE = (
+        "INELIGIBLE",
+        "The action's eligibility rule is false for this customer.",
+        "Change the action's `eligible` rule, or check the features it names.",
+    )
+    NOT_STARTED = (
+        "NOT_STARTED",
+        "The action's or program's start time lies ahead.",
+        "Move `starts_at` earlier.",
+    )
+    EXPIRED = ("EXPIRED", "The action's or program's end time has passed.", "Move `ends_at` later.")
+    CHANNEL_NOT_REQUESTED = (
+        "CHANNEL_NOT_REQUESTED",
+        "The caller asked for other channels only.",
+        "Have the journey request this channel too.",
+    )
+    NO_CONSENT = (
+        "NO_CONSENT",
+        "The customer has not consented to this channel.",
+        "Collect consent; the policy's `consent` names the feature that is read.",
+    )
+    SUPPRESSED = (
+        "SUPPRESSED",
+        "The customer is suppressed on this channel or on all channels.",
+        "Lift the suppression with `Unsuppress` if it is no longer meant.",
+    )
+    SUPPRESSED_BY_OUTCOME = (
+        "SUPPRESSED_BY_OUTCOME",
+        "An outcome such as an unsubscribe or complaint suppressed the channel.",
+        "Nothing, as a rule: the customer asked for it. `Unsuppress` after renewed consent.",
+    )
+    FREQUENCY_CAP = (
+        "FREQUENCY_CAP",
+        "One more contact would exceed a frequency cap.",
+        "Raise the named cap's `limit` or shorten its window, or wait.",
+    )
+    QUIET_HOURS = (
+        "QUIET_HOURS",
+        "It is quiet hours for this channel where the customer is, and the policy discards.",
+        "Decide later, or set the quiet hours' `when_quiet` to `queue`.",
+    )
+    TIMEZONE_UNKNOWN = (
+        "TIMEZONE_UNKNOWN",
+        "The customer's time zone is unknown and the policy excludes on that.",
+        "Fill the time-zone feature, or set the policy's `unknown_timezone` to a zone.",
+    )
+    VOLUME_LIMIT = (
+        "VOLUME_LIMIT",
+        "The budget of this action, program or channel is used up.",
+        "Raise the budget or wait for its next period.",
+    )
+    HOLDOUT = (
+        "HOLDOUT",
+        "The customer belongs to a holdout group and is not contacted.",
+        "Nothing: the holdout measures lift. Its size is set in the program or contact policy.",
+    )
+    BASELINE_ONLY = (
+        "BASELINE_ONLY",
+        "The group or learning mode serves the baseline, which is another action.",
+        "Nothing for BUSINESS_AS_USUAL; switch `learning_mode` to ONLINE to let the model decide.",
+    )
+    CAP_RACE_LOST = (
+        "CAP_RACE_LOST",
+        "Another decision for this customer took the last slot between draw and commit.",
+        "Nothing; the answer is NO_ACTION and is not learned from.",
+    )
+    RULE_ERROR = (
+        "RULE_ERROR",
+        "A rule could not be evaluated, often because it names a missing feature.",
+        "Guard the rule with `has(...)`, or fill the feature.",
+    )
+    FEATURES_MISSING = (
+        "FEATURES_MISSING",
+        "The features could not be read in time, or the customer is not in the feature store.",
+        "Check the feature store and the last `nba features build`.",
+    )
+    FEATURES_STALE = (
+        "FEATURES_STALE",
+        "A feature view is older than its time to live and was treated as missing.",
+        "Run `nba features build` more often, or raise the view's ttl.",
+    )
+    MODEL_MISSING = (
+        "MODEL_MISSING",
+        "No model is loaded for this program; the draw was uniform over the feasible actions.",
+        "Let the trainer promote one: `nba train`, `nba promote`.",
+    )
+    MODEL_REJECTED = (
+        "MODEL_REJECTED",
+        "The model failed its checks or returned invalid scores and was not used.",
+        "`nba status` says why; `nba rollback` returns to the model before.",
+    )

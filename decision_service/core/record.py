@@ -1,0 +1,189 @@
+"""The decision record: everything needed to audit, replay and train on one decision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from decision_service.core.customer import CustomerState
+from decision_service.core.program import Group, LearningMode
+from decision_service.core.reasons import Reason
+from decision_service.core.values import NO_ACTION, Values
+
+
+class FeatureStatus(StrEnum):
+    """What came back from the feature store: SERVED, no row for the customer, or no answer in time."""
+
+    SERVED = "SERVED"
+    UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFeatures:
+    """The features as served. Values of stale views are None, and the views are named in `stale_views`.
+
+    values: feature name → value, every feature of the FeatureService present, None where missing.
+    event_times_ms: view name → event timestamp of the row served; views without a row are absent.
+    """
+
+    status: FeatureStatus = FeatureStatus.UNKNOWN_CUSTOMER
+    values: Values = field(default_factory=dict)
+    event_times_ms: Mapping[str, int] = field(default_factory=dict)
+    stale_views: tuple[str, ...] = ()
+
+
+class PolicyKind(StrEnum):
+    """What produced the distribution."""
+
+    MODEL = "MODEL"
+    UNIFORM = "UNIFORM"
+    BASELINE = "BASELINE"
+    HOLDOUT = "HOLDOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A feasible action: its probability after every guardrail, and the model's estimate if there is one.
+
+    apprentice_probability: what the model's policy would have given, where the baseline was served instead.
+    """
+
+    action: str
+    probability: float
+    predicted_reward: float | None = None
+    apprentice_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """An action that could not be chosen, with exactly one reason; `detail` names the cap, rule or channel."""
+
+    action: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A slot in the customer's caps until `lease_expires_at_ms`; send at `send_at_ms` if quiet hours queue it."""
+
+    lease_expires_at_ms: int
+    send_at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecideRequest:
+    """What a journey runner asks. `channels` empty means any."""
+
+    request_id: str
+    customer_id: str
+    program: str
+    context: Values = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    pinned_group: Group | None = None
+    no_action_when_unavailable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which model scored: registered name, version, and the version of the encoder it was trained with."""
+
+    name: str
+    version: str
+    encoder_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One decision, self-sufficient: `core.decide.decide` on its inputs gives its outputs, bit for bit."""
+
+    # identity
+    decision_id: str
+    request: DecideRequest
+    body_digest: str
+    decided_at_ms: int
+    # versions
+    program_version: int
+    policy_version: int
+    model: ModelVersion | None
+    # inputs
+    features: ServedFeatures
+    live: Values
+    state: CustomerState
+    # outputs
+    group: Group
+    learning_mode: LearningMode
+    policy: PolicyKind
+    options: tuple[Option, ...]
+    exclusions: tuple[Exclusion, ...]
+    draw: float
+    drawn: str
+    chosen: str
+    reservation: Reservation | None
+    degradations: tuple[Reason, ...] = ()
+    trainable: bool = True
+    encoding_digest: str = ""
+    timings_us: Mapping[str, int] = field(default_factory=dict)
+    unlogged: bool = False
+
+    @property
+    def probability(self) -> float:
+        """P(the service drew what it drew); 1 for the NO_ACTION that a lost race or a degradation forces."""
+        if self.chosen != self.drawn:
+            return 1.0
+        return next((o.probability for o in self.options if o.action == self.chosen), 1.0)
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether the runner is to contact the customer."""
+        return self.chosen != NO_ACTION
+
+
+class ActivationStatus(StrEnum):
+    """What the runner did with a decision. SKIPPED on a NO_ACTION means: do not learn from it."""
+
+    SENT = "SENT"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A runner's report on one decision; `late` if its lease had lapsed by then."""
+
+    decision_id: str
+    customer_id: str
+    status: ActivationStatus
+    at_ms: int
+    received_at_ms: int
+    detail: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A raw business fact: visit, purchase, unsubscribe. `decision_id` empty: joined by customer and time."""
+
+    outcome_id: str
+    customer_id: str
+    name: str
+    occurred_at_ms: int
+    received_at_ms: int
+    value: float = 1.0
+    decision_id: str = ""
+    channel: str = ""
+    attributes: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A behavioural event that feeds live counters: page view, add to basket."""
+
+    event_id: str
+    customer_id: str
+    name: str
+    occurred_at_ms: int
+    received_at_ms: int
+    attributes: Values = field(default_factory=dict)

@@ -1,0 +1,218 @@
+from decision_service.pb import record_pb2 as _record_pb2
+from decision_service.pb import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class DecideRequest(_message.Message):
+    __slots__ = ("request_id", "customer_id", "programs", "context", "channels", "pinned_group", "no_action_when_unavailable", "dry_run")
+    class ContextEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _types_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Value, _Mapping]] = ...) -> None: ...
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMS_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CHANNELS_FIELD_NUMBER: _ClassVar[int]
+    PINNED_GROUP_FIELD_NUMBER: _ClassVar[int]
+    NO_ACTION_WHEN_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    customer_id: str
+    programs: _containers.RepeatedScalarFieldContainer[str]
+    context: _containers.MessageMap[str, _types_pb2.Value]
+    channels: _containers.RepeatedScalarFieldContainer[str]
+    pinned_group: _types_pb2.Group
+    no_action_when_unavailable: bool
+    dry_run: bool
+    def __init__(self, request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., no_action_when_unavailable: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class DecideResponse(_message.Message):
+    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_JSON_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_REWARD_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_MODE_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    LEASE_EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    SEND_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    DECIDED_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    UNLOGGED_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    request_id: str
+    program: str
+    action: str
+    channel: str
+    message: str
+    payload_json: str
+    probability: float
+    predicted_reward: float
+    group: _types_pb2.Group
+    learning_mode: _types_pb2.LearningMode
+    reasons: _containers.RepeatedScalarFieldContainer[_types_pb2.Reason]
+    exclusions: _containers.RepeatedCompositeFieldContainer[_record_pb2.Exclusion]
+    program_version: int
+    policy_version: int
+    model: _record_pb2.ModelVersion
+    lease_expires_at_ms: int
+    send_at_ms: int
+    decided_at_ms: int
+    unlogged: bool
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ...) -> None: ...
+
+class DecideBatchRequest(_message.Message):
+    __slots__ = ("requests",)
+    REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    requests: _containers.RepeatedCompositeFieldContainer[DecideRequest]
+    def __init__(self, requests: _Optional[_Iterable[_Union[DecideRequest, _Mapping]]] = ...) -> None: ...
+
+class BatchError(_message.Message):
+    __slots__ = ("code", "message")
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    code: int
+    message: str
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+
+class DecideBatchResult(_message.Message):
+    __slots__ = ("response", "error")
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    response: DecideResponse
+    error: BatchError
+    def __init__(self, response: _Optional[_Union[DecideResponse, _Mapping]] = ..., error: _Optional[_Union[BatchError, _Mapping]] = ...) -> None: ...
+
+class DecideBatchResponse(_message.Message):
+    __slots__ = ("results",)
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    results: _containers.RepeatedCompositeFieldContainer[DecideBatchResult]
+    def __init__(self, results: _Optional[_Iterable[_Union[DecideBatchResult, _Mapping]]] = ...) -> None: ...
+
+class ReportActivationRequest(_message.Message):
+    __slots__ = ("decision_id", "status", "at_ms", "detail")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    status: _types_pb2.ActivationStatus
+    at_ms: int
+    detail: str
+    def __init__(self, decision_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ..., at_ms: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
+
+class ReportActivationResponse(_message.Message):
+    __slots__ = ("duplicate", "late")
+    DUPLICATE_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    duplicate: bool
+    late: bool
+    def __init__(self, duplicate: _Optional[bool] = ..., late: _Optional[bool] = ...) -> None: ...
+
+class RecordOutcomesRequest(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[_record_pb2.Outcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[_record_pb2.Outcome, _Mapping]]] = ...) -> None: ...
+
+class RecordOutcomesResponse(_message.Message):
+    __slots__ = ("recorded", "duplicates")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    recorded: int
+    duplicates: int
+    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+
+class RecordEventsRequest(_message.Message):
+    __slots__ = ("events",)
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[_record_pb2.Event]
+    def __init__(self, events: _Optional[_Iterable[_Union[_record_pb2.Event, _Mapping]]] = ...) -> None: ...
+
+class RecordEventsResponse(_message.Message):
+    __slots__ = ("recorded", "duplicates")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    recorded: int
+    duplicates: int
+    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+
+class GetDecisionRequest(_message.Message):
+    __slots__ = ("decision_id",)
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
+
+class GetDecisionResponse(_message.Message):
+    __slots__ = ("record",)
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    record: _record_pb2.DecisionRecord
+    def __init__(self, record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ...) -> None: ...
+
+class ExplainDecisionRequest(_message.Message):
+    __slots__ = ("decision_id",)
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
+
+class FunnelStep(_message.Message):
+    __slots__ = ("action", "kept", "reason", "detail", "remedy", "probability", "predicted_reward", "chosen")
+    ACTION_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    REMEDY_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PREDICTED_REWARD_FIELD_NUMBER: _ClassVar[int]
+    CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    action: str
+    kept: bool
+    reason: _types_pb2.Reason
+    detail: str
+    remedy: str
+    probability: float
+    predicted_reward: float
+    chosen: bool
+    def __init__(self, action: _Optional[str] = ..., kept: _Optional[bool] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., chosen: _Optional[bool] = ...) -> None: ...
+
+class ExplainDecisionResponse(_message.Message):
+    __slots__ = ("text", "funnel", "record")
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    FUNNEL_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    text: str
+    funnel: _containers.RepeatedCompositeFieldContainer[FunnelStep]
+    record: _record_pb2.DecisionRecord
+    def __init__(self, text: _Optional[str] = ..., funnel: _Optional[_Iterable[_Union[FunnelStep, _Mapping]]] = ..., record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ...) -> None: ...
+
+class ReplayDecisionRequest(_message.Message):
+    __slots__ = ("decision_id",)
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
+
+class ReplayDecisionResponse(_message.Message):
+    __slots__ = ("identical", "differences")
+    IDENTICAL_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    identical: bool
+    differences: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, identical: _Optional[bool] = ..., differences: _Optional[_Iterable[str]] = ...) -> None: ...

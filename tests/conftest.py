@@ -1,0 +1,35 @@
+"""Fixtures that every folder of tests shares: real servers, started once per test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from decision_service.adapters.clocks import ManualClock
+from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """A real Redis server of this test process."""
+    folder: Path = tmp_path_factory.mktemp("redis")
+    with EmbeddedRedis(folder, free_port()) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """An empty database on the real Redis server."""
+    import redis
+
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until moved."""
+    return ManualClock()
