@@ -1,4 +1,4 @@
-"""Every setting, with its default, unit and meaning. Read from `NBA_*` environment variables; wrong values fail at start."""
+"""Every setting, with its default, unit and meaning. Read from `NBA_*` variables; wrong values fail at start."""
 
 from __future__ import annotations
 
