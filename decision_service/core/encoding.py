@@ -95,7 +95,8 @@ def label(encoded: str, chosen: int, cost: float, probability: float) -> str:
         raise InvalidRequest.of("cost", f"{cost} is not a finite number")
     if not 0.0 < probability <= 1.0:
         raise InvalidRequest.of("probability", f"{probability} is not in (0, 1]")
-    lines[chosen + 1] = f"0:{cost!r}:{probability!r} {lines[chosen + 1]}"
+    # float: a NumPy scalar has a repr of its own, which VW would silently take for no label at all.
+    lines[chosen + 1] = f"0:{float(cost)!r}:{float(probability)!r} {lines[chosen + 1]}"
     return "\n".join(lines)
 
 
