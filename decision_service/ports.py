@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from decision_service.core.customer import Contact, CustomerState, Suppression
-from decision_service.core.program import Action, ContactPolicy, Program
+from decision_service.core.decide import Scorer
+from decision_service.core.program import ContactPolicy, Program
 from decision_service.core.record import (
     Activation,
     DecisionRecord,
@@ -21,7 +19,7 @@ from decision_service.core.record import (
     Outcome,
     ServedFeatures,
 )
-from decision_service.core.values import Values, ValueType
+from decision_service.core.values import ValueType
 
 if TYPE_CHECKING:
     import pyarrow as pa  # a Decide worker never opens the warehouse, nor imports Arrow for it
@@ -120,15 +118,20 @@ class LogEntry:
 class Ledger(Protocol):
     """Contacts, reservations, suppressions, live counters, idempotency and the log, atomic per customer."""
 
+    def new_decision_id(self, customer_id: str, now_ms: int) -> str:
+        """A fresh id that names the customer's shard, so that the record is found by it alone."""
+        ...
+
     def begin_read(self, customer_id: str, request_id: str) -> Pending[LedgerRead]:
         """Send one atomic read. The result raises Unavailable when the ledger does not answer."""
         ...
 
     def commit(
-        self, record: DecisionRecord, reserve: Contact | None, drop: Sequence[str] = ()
+        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
     ) -> Committed | Moved | Earlier:
-        """In one atomic step: answer an earlier request id; else compare `record.state.version` (only when
-        reserving), reserve the contact, drop the contacts with ids in `drop`, append the record to the log.
+        """In one atomic step: answer an earlier request id; else compare the state's version with
+        `expected_version` (only when reserving), reserve the contact, drop the contacts of the decisions in
+        `drop`, and append the record to the log.
 
         Raises:
             Unavailable: the ledger did not answer; the commit may or may not have happened, and the same
@@ -163,11 +166,11 @@ class Ledger(Protocol):
         ...
 
     def suppress(self, customer_id: str, suppression: Suppression) -> None:
-        """Put a suppression in force, replacing one on the same channel."""
+        """Put a suppression in force, replacing one of the same reason on the same channel."""
         ...
 
     def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """Lift a suppression; False if there was none."""
+        """Lift every suppression of a channel; False if there was none."""
         ...
 
     def state(self, customer_id: str) -> CustomerState:
@@ -317,24 +320,6 @@ class PolicyStore(PolicySource, Protocol):
 
         Raises:
             NotFound: no such version.
-        """
-        ...
-
-
-class Scorer(Protocol):
-    """A loaded model: it has passed its self-check and does not change."""
-
-    version: ModelVersion
-    feature_service: str
-
-    def encode(self, shared: Values, actions: Sequence[Action]) -> str:
-        """The model's input text for these actions."""
-        ...
-
-    def predict(self, encoded: str, n_actions: int) -> npt.NDArray[np.float64]:
-        """Predicted rewards, shape (n_actions,), in the order of the actions encoded; may be non-finite.
-
-        Thread-safe.
         """
         ...
 

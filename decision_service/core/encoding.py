@@ -63,9 +63,14 @@ def model_inputs(
     return tuple(sorted(names - program.model_excludes))
 
 
+def known_values(features: Values, live: Values, context: Values) -> Values:
+    """All that is known of a decision; context overrides live and features of the same name."""
+    return {**features, **live, **context}
+
+
 def shared_values(features: Values, live: Values, context: Values, inputs: Sequence[str]) -> Values:
-    """The values of `inputs`, in that order; context overrides live and features of the same name, None is missing."""
-    known = {**features, **live, **context}
+    """The values of `inputs`, in that order, None where missing."""
+    known = known_values(features, live, context)
     return {name: known.get(name) for name in inputs}
 
 

@@ -136,6 +136,12 @@ class DecisionRecord:
         return next((o.probability for o in self.options if o.action == self.chosen), 1.0)
 
     @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What was particular about this answer: degradations, and why nothing but NO_ACTION was feasible."""
+        blocked = () if len(self.options) > 1 else (e.reason for e in self.exclusions)
+        return tuple(dict.fromkeys((*self.degradations, *blocked)))
+
+    @property
     def is_contact(self) -> bool:
         """Whether the runner is to contact the customer."""
         return self.chosen != NO_ACTION
