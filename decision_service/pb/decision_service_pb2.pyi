@@ -1,3 +1,4 @@
+from google.protobuf import any_pb2 as _any_pb2
 from decision_service.pb import record_pb2 as _record_pb2
 from decision_service.pb import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
@@ -86,12 +87,14 @@ class DecideBatchRequest(_message.Message):
     def __init__(self, requests: _Optional[_Iterable[_Union[DecideRequest, _Mapping]]] = ...) -> None: ...
 
 class BatchError(_message.Message):
-    __slots__ = ("code", "message")
+    __slots__ = ("code", "message", "details")
     CODE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    DETAILS_FIELD_NUMBER: _ClassVar[int]
     code: int
     message: str
-    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
+    details: _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]
+    def __init__(self, code: _Optional[int] = ..., message: _Optional[str] = ..., details: _Optional[_Iterable[_Union[_any_pb2.Any, _Mapping]]] = ...) -> None: ...
 
 class DecideBatchResult(_message.Message):
     __slots__ = ("response", "error")
