@@ -56,9 +56,7 @@ def exhausted(cap: FrequencyCap, contacts: Sequence[Contact], span: Span, zone: 
         return False
     if cap.window_s is not None:
         window_ms = cap.window_s * 1000
-        near = sum(
-            c.until_ms + window_ms > span.from_ms and c.from_ms - window_ms < span.until_ms for c in in_scope
-        )
+        near = sum(c.until_ms + window_ms > span.from_ms and c.from_ms - window_ms < span.until_ms for c in in_scope)
         return near >= cap.limit
     assert cap.calendar is not None
     return any(
@@ -120,6 +118,5 @@ def droppable(contacts: Iterable[Contact], caps: Iterable[FrequencyCap], now_ms:
     return [
         c.decision_id
         for c in contacts
-        if c.until_ms < oldest_ms
-        or (c.status is ContactStatus.RESERVED and c.until_ms < now_ms - LAPSED_RETENTION_MS)
+        if c.until_ms < oldest_ms or (c.status is ContactStatus.RESERVED and c.until_ms < now_ms - LAPSED_RETENTION_MS)
     ]

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from decision_service.core import encoding
+from decision_service.core.customer import CustomerState
 from decision_service.core.eligibility import Rules, RuleVariables
 from decision_service.core.errors import InvalidDistribution
 from decision_service.core.exploration import Distribution, explore, one_hot, uniform
 from decision_service.core.groups import assign
-from decision_service.core.customer import CustomerState
 from decision_service.core.live import live_values
 from decision_service.core.program import (
     NO_ACTION_ACTION,

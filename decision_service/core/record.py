@@ -127,6 +127,7 @@ class DecisionRecord:
     encoding_digest: str = ""
     timings_us: Mapping[str, int] = field(default_factory=dict)
     unlogged: bool = False
+    channel: str = ""  # of the chosen action; empty for NO_ACTION
 
     @property
     def probability(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 
 from decision_service.core.caps import Span, applies, exhausted, holding
 from decision_service.core.customer import ALL_CHANNELS, CustomerState, Suppression
@@ -42,9 +42,7 @@ class Guardrails:
         self._program, self._policy, self._customer = program, policy, customer
         self._now_ms = now_ms
         self._contacts = holding(state.contacts, now_ms)
-        self._suppressed: dict[str, Suppression] = {
-            s.channel: s for s in state.suppressions if s.live_at(now_ms)
-        }
+        self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._caps: tuple[FrequencyCap, ...] = (*policy.caps, *program.caps)
         self._quiet: tuple[QuietHours, ...] = (*policy.quiet_hours, *program.quiet_hours)
         self._zone = _zone(policy, customer)
@@ -90,7 +88,7 @@ class Guardrails:
         key = (cap.id, cap.scope, span)
         known = self._exhausted.get(key)
         if known is None:
-            known = self._exhausted[key] = exhausted(cap, self._contacts, span, self._zone or _UTC)
+            known = self._exhausted[key] = exhausted(cap, self._contacts, span, self._zone or UTC)
         return known
 
 
@@ -117,9 +115,7 @@ def shrink(
     return kept, excluded
 
 
-def _program_wide(
-    program: Program, rules: Rules, variables: RuleVariables, now_ms: int
-) -> tuple[Reason, str] | None:
+def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
     if program.starts_at_ms is not None and now_ms < program.starts_at_ms:
         return Reason.NOT_STARTED, "program"
     if program.ends_at_ms is not None and now_ms >= program.ends_at_ms:
@@ -154,10 +150,6 @@ def _unsuitable(
         if not verdict:
             return Exclusion(action.id, Reason.INELIGIBLE, action.eligible)
     return None
-
-
-_UTC = zone_named("UTC")
-assert _UTC is not None
 
 
 def _zone(policy: ContactPolicy, customer: Values) -> tzinfo | None:
