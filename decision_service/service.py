@@ -128,7 +128,7 @@ class DecisionService:
         self._validate_context(program, request)
         model = self._catalogue.champion(program.name)
         now_ms = self._clock.now_ms()
-        # 3. Gather, in parallel: features and the customer's ledger state, one round trip each. (2 is pure, in `decide`.)
+        # 3. Gather, in parallel: features and the customer's ledger state, one round trip each.
         pending_state = self._ledger.begin_read(request.customer_id, request.request_id)
         pending_features = self._features.begin(program.feature_service, request.customer_id, now_ms)
         features = pending_features.result()
@@ -365,8 +365,8 @@ def suppressions_by(policy: ContactPolicy, outcome: Outcome, now_ms: int) -> lis
 
 
 def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
-    """Field by field, without tolerance. A lost race is compared up to its draw: what happened after is not replayable."""
-    logged = {
+    """Field by field, without tolerance. A lost race is compared up to its draw: what came after is not replayable."""
+    logged: dict[str, object] = {
         "group": record.group,
         "learning_mode": record.learning_mode,
         "policy": record.policy,
@@ -377,7 +377,7 @@ def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
         "drawn": record.drawn,
         "encoding_digest": record.encoding_digest,
     }
-    recomputed = {name: getattr(again, name) for name in logged}
+    recomputed: dict[str, object] = {name: getattr(again, name) for name in logged}
     recomputed["live"] = dict(again.live)
     if record.chosen == record.drawn:
         logged["reservation"], recomputed["reservation"] = record.reservation, again.reservation

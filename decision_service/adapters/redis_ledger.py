@@ -41,7 +41,7 @@ from decision_service.ports import Committed, Earlier, LedgerRead, LogEntry, Mov
 
 _READ = Script("return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}")
 
-# KEYS state, request, decision, log.  ARGV expected version or '', ttl ms, entry, contact field or '', contact, dropped…
+# KEYS state, request, decision, log.  ARGV expected version, ttl ms, entry, contact field or '', contact, dropped…
 _COMMIT = Script("""
 local earlier = redis.call('GET', KEYS[2])
 if earlier then return {'earlier', earlier} end

@@ -1,4 +1,4 @@
-"""Frequency-cap arithmetic: one pure function over (caps, contacts, time), for Decide, its retry, replay and simulation.
+"""Frequency-cap arithmetic: one pure function over (cap, contacts, time), for Decide, its retry and replay.
 
 A contact occupies a span of time. A sent one is a point. A reserved one may be sent at any moment until its lease
 lapses, so it is a span, and the candidate is one too. Two contacts share a rolling window if the spans can come closer

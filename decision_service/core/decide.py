@@ -118,7 +118,7 @@ def decide(inputs: Inputs, rules: Rules, model: Scorer | None, draw: float) -> D
     live = live_values(program, inputs.state, inputs.now_ms)
     customer = customer_values(inputs)
     degradations = _feature_degradations(inputs.features)
-    variables = RuleVariables(customer=customer, live=live, context=request.context)
+    variables = RuleVariables.of(inputs.features.values, live, request.context)
 
     if withheld := _withheld(group, program, degradations):
         kept: list[Feasible] = []
