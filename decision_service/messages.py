@@ -289,6 +289,7 @@ def fill_record(pb: record_pb2.DecisionRecord, record: DecisionRecord) -> None:
     pb.encoding_digest = record.encoding_digest
     pb.timings_us.update(record.timings_us)
     pb.unlogged = record.unlogged
+    pb.channel = record.channel
 
 
 def record_to_pb(record: DecisionRecord) -> record_pb2.DecisionRecord:
@@ -351,6 +352,7 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         encoding_digest=pb.encoding_digest,
         timings_us=dict(pb.timings_us),
         unlogged=pb.unlogged,
+        channel=pb.channel,
     )
 
 

@@ -162,7 +162,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., encoder_version: _Optional[str] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged")
+    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged", "channel")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -214,6 +214,7 @@ class DecisionRecord(_message.Message):
     TIMINGS_US_FIELD_NUMBER: _ClassVar[int]
     NO_ACTION_WHEN_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UNLOGGED_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     customer_id: str
@@ -244,7 +245,8 @@ class DecisionRecord(_message.Message):
     timings_us: _containers.ScalarMap[str, int]
     no_action_when_unavailable: bool
     unlogged: bool
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ...) -> None: ...
+    channel: str
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ...) -> None: ...
 
 class Activation(_message.Message):
     __slots__ = ("decision_id", "customer_id", "status", "at_ms", "received_at_ms", "detail", "late")

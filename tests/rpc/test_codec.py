@@ -81,6 +81,7 @@ records = st.builds(
     encoding_digest=text,
     timings_us=st.dictionaries(text, int64, max_size=3),
     unlogged=st.booleans(),
+    channel=text,
 )
 activations = st.builds(
     Activation, text, text, st.sampled_from(ActivationStatus), int64, int64, detail=text, late=st.booleans()
