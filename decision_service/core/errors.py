@@ -51,7 +51,7 @@ class NotFound(NbaError):
     """`kind` (program, decision, model …) with this `name` does not exist; `hint` says where to look."""
 
     def __init__(self, kind: str, name: str, hint: str = "") -> None:
-        self.kind, self.name = kind, name
+        self.kind, self.name, self.hint = kind, name, hint
         super().__init__(f"{kind} {name!r} not found" + (f"; {hint}" if hint else ""))
 
 
