@@ -28,7 +28,9 @@ SOURCES = ("search", "advert", "referral")
 NEVER = -10_000
 """The day of something that has not happened yet."""
 COMPLAINT_DAYS = 14
-"""How long a support ticket weighs on how a customer takes promotions."""
+"""How long a ticket that left the customer dissatisfied weighs on how they take promotions."""
+DISSATISFIED = 2
+"""A ticket closed with this satisfaction or less is a complaint."""
 _HISTORY_DAYS = 180
 
 
@@ -99,7 +101,7 @@ class Retailer:
     signup_day: Ints = field(init=False)
     consents: dict[str, Bools] = field(init=False)
     last_order_day: Ints = field(init=False)
-    last_ticket_day: Ints = field(init=False)
+    last_complaint_day: Ints = field(init=False)
     orders: list[Order] = field(init=False, default_factory=list)
     tickets: list[Ticket] = field(init=False, default_factory=list)
 
@@ -121,7 +123,7 @@ class Retailer:
         )
         self.consents = {channel: rng.random(n) < share for channel, share in _CONSENT_SHARES.items()}
         self.last_order_day = np.full(n, NEVER, dtype=np.int64)
-        self.last_ticket_day = np.full(n, NEVER, dtype=np.int64)
+        self.last_complaint_day = np.full(n, NEVER, dtype=np.int64)
         for day in range(-_HISTORY_DAYS, 0):
             self.live_through(day)
 
@@ -140,16 +142,16 @@ class Retailer:
         for customer in np.flatnonzero(member & (rng.random(n) < self.orders_per_day)):
             self.order(int(customer), self.config.at(day + float(rng.random())))
         for customer in np.flatnonzero(member & (rng.random(n) < self.tickets_per_day)):
-            self.last_ticket_day[customer] = day
-            self.tickets.append(
-                Ticket(
-                    ticket_id=f"t{len(self.tickets):06d}",
-                    customer=int(customer),
-                    at_ms=self.config.at(day + float(rng.random())),
-                    topic=str(rng.choice(("delivery", "quality", "billing"))),
-                    satisfaction=int(rng.integers(1, 4)),
-                )
+            ticket = Ticket(
+                ticket_id=f"t{len(self.tickets):06d}",
+                customer=int(customer),
+                at_ms=self.config.at(day + float(rng.random())),
+                topic=str(rng.choice(("delivery", "quality", "billing"))),
+                satisfaction=int(rng.choice(5, p=(0.4, 0.35, 0.15, 0.05, 0.05))) + 1,
             )
+            self.tickets.append(ticket)
+            if ticket.satisfaction <= DISSATISFIED:
+                self.last_complaint_day[customer] = day
 
     def order(self, customer: int, at_ms: int) -> Order:
         """The customer orders: for about their usual basket, mostly from their favourite category."""
@@ -167,8 +169,8 @@ class Retailer:
         return order
 
     def complained(self, customer: int, day: int) -> bool:
-        """Whether a support ticket of the customer still weighs on a day."""
-        return bool(day - self.last_ticket_day[customer] < COMPLAINT_DAYS)
+        """Whether a complaint of the customer still weighs on a day."""
+        return bool(day - self.last_complaint_day[customer] < COMPLAINT_DAYS)
 
     def truth(self, customer: int, day: int) -> Truth:
         """The customer as the response model knows them on a day."""

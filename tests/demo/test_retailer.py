@@ -6,7 +6,7 @@ import numpy as np
 
 from decision_service.core.caps import DAY_MS
 from decision_service.demo.journeys import CROSS_SELL_AFTER_DAYS, LAPSED_DAYS, STEPS, Journeys
-from decision_service.demo.retailer import COMPLAINT_DAYS, NEVER, Retailer, RetailerConfig
+from decision_service.demo.retailer import COMPLAINT_DAYS, DISSATISFIED, NEVER, Retailer, RetailerConfig
 
 CONFIG = RetailerConfig(customers=400, days=28, seed=3)
 
@@ -40,9 +40,9 @@ def test_an_order_is_near_the_usual_basket_and_remembered() -> None:
 
 
 def test_truth_changes_on_the_drift_day_and_after_complaints() -> None:
-    """Traits follow tier, tastes and source; a ticket weighs for COMPLAINT_DAYS; drift starts halfway."""
+    """Traits follow tier, tastes and source; a complaint weighs for COMPLAINT_DAYS; drift starts halfway."""
     retailer = Retailer(CONFIG)
-    retailer.last_ticket_day[0] = 2
+    retailer.last_complaint_day[0] = 2
     before, after = retailer.truth(0, 2 + COMPLAINT_DAYS - 1), retailer.truth(0, 2 + COMPLAINT_DAYS)
     assert before.traits - after.traits == {"complaint"}
     assert {retailer.tier[0], retailer.favourite[0], retailer.source[0]} < before.traits
@@ -85,3 +85,11 @@ def test_request_ids_never_repeat_for_a_customer() -> None:
     retailer, journeys = Retailer(CONFIG), Journeys()
     seen = [(due.customer, due.request_id) for day in range(28) for due in journeys.due(retailer, day)]
     assert len(seen) == len(set(seen)) > 300
+
+
+def test_only_dissatisfied_customers_have_complained() -> None:
+    """A ticket that ended well does not weigh on anything."""
+    retailer = Retailer(CONFIG)
+    complained = {t.customer for t in retailer.tickets if t.satisfaction <= DISSATISFIED}
+    assert complained == set(np.flatnonzero(retailer.last_complaint_day > NEVER).tolist())
+    assert complained < {t.customer for t in retailer.tickets}
