@@ -1,0 +1,230 @@
+"""`nba features build`: SQL over the warehouse → feature tables → Feast's registry → the online store.
+
+Incremental and restartable: run it as often as features should be fresh. See `feature_repo.tables`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import runpy
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from decision_service.adapters.feast_store import REGISTRY
+from decision_service.core.errors import InvalidRequest, NbaError, Violation
+from decision_service.ports import Warehouse
+from feature_repo.tables import (
+    KEY,
+    Progress,
+    ViewReport,
+    arrow_types,
+    conform,
+    empty_table,
+    opened,
+    publish,
+    write_parquet,
+)
+
+if TYPE_CHECKING:
+    from feast import FeatureStore, FeatureView
+
+MEMBERSHIP = "segment_membership"
+_MEMBERSHIP_SCHEMA = pa.schema(
+    [(KEY, pa.string()), ("segment", pa.string()), ("entered_at", pa.timestamp("us", tz="UTC"))]
+)
+
+# What the SQL may read although the warehouse does not have it yet.
+_OPTIONAL = {
+    "orders": "order_id VARCHAR, customer_id VARCHAR, ordered_at TIMESTAMPTZ, amount DOUBLE, category VARCHAR",
+    "support_tickets": (
+        "ticket_id VARCHAR, customer_id VARCHAR, opened_at TIMESTAMPTZ, topic VARCHAR, satisfaction BIGINT"
+    ),
+    MEMBERSHIP: "customer_id VARCHAR, segment VARCHAR, entered_at TIMESTAMPTZ",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build did. `applied`: the registry was brought in step with the definitions."""
+
+    applied: bool
+    segments: Mapping[str, int]
+    views: tuple[ViewReport, ...]
+    seconds: float
+
+
+def build_features(
+    warehouse: Warehouse,
+    feature_repo: Path,
+    data_dir: Path,
+    redis_url: str,
+    now_ms: int,
+    views: Sequence[str] | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build the views that have a `sql/<view>.sql` (or those named) as of `now_ms`, and serve them.
+
+    The SQL is DuckDB's, reads warehouse tables, returns one row per customer, and may use `$now` (TIMESTAMPTZ) and
+    `$now_ms`. `data_dir` holds registry, feature tables and the memory of what was published. When any SQL is
+    wrong, nothing is applied or served.
+
+    Raises:
+        InvalidRequest: unknown views, SQL that fails, columns that do not fit the view; all of them at once.
+    """
+    started = time.perf_counter()
+    objects = _definitions(feature_repo, data_dir)
+    defined = {o.name: o for o in objects if type(o).__name__ == "FeatureView"}
+    built = [name for name in defined if (feature_repo / "sql" / f"{name}.sql").is_file()]
+    chosen = built if views is None else list(views)
+    if unknown := [name for name in chosen if name not in built]:
+        raise InvalidRequest(
+            Violation(f"views.{name}", f"no such view with SQL; use one of {', '.join(built)}") for name in unknown
+        )
+    segments = build_segments(warehouse, feature_repo, now_ms)
+    rows = _gather(warehouse, feature_repo, [defined[name] for name in chosen], now_ms)
+    store = opened(feature_repo, data_dir, redis_url)
+    for view in defined.values():
+        if not (path := data_dir / f"{view.name}.parquet").exists():
+            write_parquet(empty_table(view), path)
+    applied = _apply(store, feature_repo, data_dir, objects)
+    reports = [
+        publish(store, store.get_feature_view(name), table, data_dir / f"{name}.parquet", now_ms, progress)
+        for name, table in rows.items()
+    ]
+    return BuildReport(applied, segments, tuple(reports), time.perf_counter() - started)
+
+
+def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Mapping[str, int]:
+    """Rebuild `segment_membership` from `segments/<segment>.sql`, each returning customer_id; members per segment.
+
+    Who was a member before keeps `entered_at`. Nothing is written when nobody entered or left.
+
+    Raises:
+        InvalidRequest: SQL that fails or has no customer_id; all of them at once, nothing is written.
+    """
+    files = sorted((feature_repo / "segments").glob("*.sql"))
+    wrong: list[Violation] = []
+    members: list[tuple[str, str]] = []
+    for file in files:
+        try:
+            found = _query(warehouse, file.read_text(), now_ms)
+        except Exception as error:  # noqa: BLE001 - whatever engine the warehouse is, a marketer needs the file's name
+            wrong.append(_sql_violation(file, error))
+            continue
+        if KEY not in found.column_names:
+            wrong.append(Violation(f"segments/{file.name}", f"return a column {KEY}"))
+            continue
+        members += [(str(i), file.stem) for i in found.column(KEY).drop_null().unique().to_pylist()]
+    if wrong:
+        raise InvalidRequest(wrong)
+    before = _entered(warehouse)
+    if not files and not before:
+        return {}
+    if set(members) != before.keys() or MEMBERSHIP not in warehouse.tables():
+        now = datetime.fromtimestamp(now_ms / 1000, UTC)
+        rows = [
+            {KEY: customer_id, "segment": segment, "entered_at": before.get((customer_id, segment), now)}
+            for customer_id, segment in sorted(members)
+        ]
+        warehouse.replace(MEMBERSHIP, pa.Table.from_pylist(rows, schema=_MEMBERSHIP_SCHEMA))
+    return {file.stem: sum(segment == file.stem for _, segment in members) for file in files}
+
+
+def _entered(warehouse: Warehouse) -> dict[tuple[str, str], datetime]:
+    if MEMBERSHIP not in warehouse.tables():
+        return {}
+    rows = warehouse.query(f"SELECT customer_id, segment, entered_at FROM {MEMBERSHIP}").to_pylist()
+    return {(row[KEY], row["segment"]): row["entered_at"] for row in rows}
+
+
+def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureView], now_ms: int) -> dict[str, pa.Table]:
+    tables: dict[str, pa.Table] = {}
+    wrong: list[Violation] = []
+    for view in views:
+        file = feature_repo / "sql" / f"{view.name}.sql"
+        try:
+            found = _query(warehouse, file.read_text(), now_ms)
+            tables[view.name] = conform(found, arrow_types(view), f"sql/{file.name}")
+        except InvalidRequest as error:
+            wrong += error.violations
+        except Exception as error:  # noqa: BLE001 - whatever engine the warehouse is, the file's name is needed
+            wrong.append(_sql_violation(file, error))
+    if wrong:
+        raise InvalidRequest(wrong)
+    return tables
+
+
+def _sql_violation(file: Path, error: Exception) -> Violation:
+    if isinstance(error, NbaError) and not isinstance(error, InvalidRequest):
+        raise error
+    return Violation(f"{file.parent.name}/{file.name}", str(error))
+
+
+def _query(warehouse: Warehouse, sql: str, now_ms: int) -> pa.Table:
+    """Run SQL with the parameters it names, where optional tables that do not exist read as empty."""
+    values = {"now": datetime.fromtimestamp(now_ms / 1000, UTC), "now_ms": now_ms}
+    parameters = {name: value for name, value in values.items() if re.search(rf"\${name}\b", sql)}
+    existing = set(warehouse.tables())
+    absent = [
+        f"{table} AS ({_empty(columns)})"
+        for table, columns in _OPTIONAL.items()
+        if table not in existing and re.search(rf"\b{table}\b", sql)
+    ]
+    body = sql.strip().removesuffix(";")
+    return warehouse.query(f"WITH {', '.join(absent)} SELECT * FROM (\n{body}\n)" if absent else body, parameters)
+
+
+def _empty(columns: str) -> str:
+    typed = (column.split() for column in columns.split(", "))
+    return f"SELECT {', '.join(f'NULL::{kind} AS {name}' for name, kind in typed)} WHERE false"
+
+
+def _definitions(feature_repo: Path, data_dir: Path) -> list[Any]:
+    """Feast's objects in the repository's Python files, as `feast apply` would find them."""
+    from feast import BatchFeatureView, Entity, FeatureService, FeatureView, OnDemandFeatureView
+    from feast.data_source import DataSource
+    from feast.repo_operations import get_repo_files
+
+    kinds = (Entity, FeatureView, BatchFeatureView, OnDemandFeatureView, FeatureService, DataSource)
+    if not feature_repo.is_dir():
+        raise InvalidRequest.of("feature_repo", f"{feature_repo} is not a folder")
+    files = get_repo_files(feature_repo.resolve())
+    found = [
+        value
+        for file in files
+        for value in runpy.run_path(str(file), init_globals={"DATA_DIR": str(data_dir.resolve())}).values()
+        if isinstance(value, kinds)
+    ]
+    return list({(type(o).__name__, o.name): o for o in found}.values())
+
+
+def _apply(store: FeatureStore, feature_repo: Path, data_dir: Path, objects: list[Any]) -> bool:
+    """Register the definitions, unless they are the ones registered last: each write makes every worker reload."""
+    from feast.repo_operations import get_repo_files
+
+    digest = hashlib.sha256(str(store.config.registry.path).encode())
+    for file in get_repo_files(feature_repo.resolve()):
+        digest.update(file.read_bytes())
+    memory, registry = data_dir / "applied", data_dir / REGISTRY
+    if (
+        registry.exists()
+        and memory.exists()
+        and memory.read_text() == digest.hexdigest()
+        and _registered(store, objects)
+    ):
+        return False
+    store.apply(objects)
+    memory.write_text(digest.hexdigest())
+    return True
+
+
+def _registered(store: FeatureStore, objects: list[Any]) -> bool:
+    known = {view.name for view in store.list_all_feature_views()} | {s.name for s in store.list_feature_services()}
+    return {o.name for o in objects if type(o).__name__ in ("FeatureView", "FeatureService")} <= known
