@@ -33,6 +33,8 @@ __all__ = [
     "DEFAULT_ALPHA",
     "Calibration",
     "DesignTerms",
+    "FloatArray",
+    "IntArray",
     "Interval",
     "Moments",
     "Snips",
