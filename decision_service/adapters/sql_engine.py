@@ -25,13 +25,12 @@ class SqlEngine:
         self._lock = threading.Lock()
         self._database = duckdb.connect(
             config={
-                "TimeZone": "UTC",
                 "enable_external_access": "false",
                 "python_enable_replacements": "false",
                 "autoload_known_extensions": "false",
-                "lock_configuration": "true",
             }
         )
+        self._database.execute("SET GLOBAL TimeZone = 'UTC'; SET lock_configuration = true")
 
     def query(self, sql: str, parameters: Mapping[str, object] | None, source: Source) -> pa.Table:
         """Run one statement. Documented tables that `source` does not have read as empty.
@@ -51,8 +50,13 @@ class SqlEngine:
                     cursor.register(name, data)
             for name in _views_mentioned(sql):
                 cursor.execute(f"CREATE TEMP VIEW {name} AS {VIEWS[name].sql}")
-            return cursor.execute(sql, dict(parameters or {})).to_arrow_table()
-        except (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError) as error:
+            relation = cursor.sql(sql, params=dict(parameters or {}))
+            if relation is None:
+                raise InvalidRequest.of("sql", "is not a query")
+            return relation.to_arrow_table()
+        except (
+            duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException
+        ) as error:  # fmt: skip
             raise InvalidRequest.of("sql", str(error)) from error
         except duckdb.Error as error:
             raise Unavailable("warehouse", str(error)) from error
