@@ -48,7 +48,7 @@ class Settings(BaseSettings):
 
     mlflow_uri: str = Field("", description="MLflow tracking and registry URI; empty: sqlite below `home`.")
     catalogue_refresh_s: float = Field(
-        1.0, gt=0, description="How often workers look for a new champion; a promotion also notifies them."
+        10.0, gt=0, description="How often workers look for a new champion; a promotion also notifies them."
     )
     policy_refresh_s: float = Field(0.2, gt=0, le=1, description="How often workers look for newly published programs.")
     train_interval_s: float = Field(300.0, gt=0, description="How often the trainer runs under `nba up`.")
@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     def warehouse_path(self) -> Path:
         """Where the lakehouse lies."""
         return self.warehouse or self.home / "warehouse"
+
+    @property
+    def features_path(self) -> Path:
+        """Where feature builds keep Feast's registry, the feature tables and their state."""
+        return self.home / "features"
 
     @property
     def tracking_uri(self) -> str:

@@ -1,0 +1,258 @@
+"""The only place that wires: settings to adapters to the service and the jobs. Heavy imports happen in here, on use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from decision_service.adapters.clocks import clock_from
+from decision_service.core.errors import NbaError, NotFound, Unavailable
+from decision_service.ports import Clock, Warehouse
+from decision_service.settings import Settings
+
+if TYPE_CHECKING:
+    from decision_service.adapters.feast_features import RefreshableSource
+    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
+    from decision_service.adapters.redis_policies import RedisPolicies
+    from decision_service.adapters.redis_signals import RedisSignals
+    from decision_service.service import DecisionService
+
+log = logging.getLogger(__name__)
+
+
+def open_ledger(settings: Settings) -> RedisLedger:
+    """The ledger, after checking that its server keeps what it acknowledges.
+
+    Raises:
+        UnsafeLedger: it does not, and the settings do not allow that.
+        Unavailable: it does not answer.
+    """
+    from decision_service.adapters.redis_ledger import RedisLedger, UnsafeLedger
+
+    ledger = RedisLedger(
+        settings.ledger_address, settings.shards, settings.ledger_deadline_ms, settings.record_retention_s
+    )
+    if problems := ledger.check_durability():
+        if not settings.allow_unsafe_ledger:
+            raise UnsafeLedger(f"{'; '.join(problems)}. Change the server, or set NBA_ALLOW_UNSAFE_LEDGER=true")
+        for problem in problems:
+            log.warning("unsafe ledger: %s", problem)
+    return ledger
+
+
+def open_log(settings: Settings) -> RedisLog:
+    """The loader's end of the ledger's log."""
+    from decision_service.adapters.redis_ledger import RedisLog
+
+    return RedisLog(settings.ledger_address, settings.shards, settings.ledger_deadline_ms)
+
+
+def open_policies(settings: Settings) -> RedisPolicies:
+    """The published programs and contact policy, read once."""
+    from decision_service.adapters.redis_policies import RedisPolicies
+
+    policies = RedisPolicies(settings.ledger_address, settings.ledger_deadline_ms)
+    policies.refresh()
+    return policies
+
+
+def open_features(settings: Settings) -> RefreshableSource:
+    """The features of the online store, by Feast's registry."""
+    from decision_service.adapters.feast_features import open_feature_source
+
+    return open_feature_source(
+        settings.feature_repo, settings.features_address, settings.feature_deadline_ms, settings.features_path
+    )
+
+
+def open_catalogue(settings: Settings, features: RefreshableSource) -> MlflowCatalogue:
+    """The models of the MLflow registry; nothing is loaded yet."""
+    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.vw import VwScorer
+
+    def knows_service(name: str) -> bool:
+        try:
+            features.schema(name)
+        except NotFound:
+            return False
+        return True
+
+    return MlflowCatalogue(settings.tracking_uri, VwScorer, knows_service)
+
+
+def open_signals(settings: Settings) -> RedisSignals:
+    """What processes tell each other."""
+    from decision_service.adapters.redis_signals import RedisSignals
+
+    return RedisSignals(settings.ledger_address, settings.ledger_deadline_ms)
+
+
+def open_warehouse(settings: Settings) -> Warehouse:
+    """The lakehouse folder."""
+    from decision_service.adapters.lakehouse import Lakehouse
+
+    return Lakehouse(settings.warehouse_path)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A wired Decide worker: the service, and what must be refreshed beside it."""
+
+    service: DecisionService
+    refresher: Refresher
+    clock: Clock
+
+
+class Refresher:
+    """Keeps a worker's snapshots fresh from one background thread, and reports how the worker is doing.
+
+    Programs are looked for every `policy_refresh_s`; models when a promotion says so, and every
+    `catalogue_refresh_s` in case it could not; Feast's registry every `feature_refresh_s`.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        policies: RedisPolicies,
+        features: RefreshableSource,
+        catalogue: MlflowCatalogue,
+        signals: RedisSignals,
+        decision_log: RedisLog,
+    ) -> None:
+        self._settings, self._policies, self._features = settings, policies, features
+        self._catalogue, self._signals, self._log = catalogue, signals, decision_log
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
+        self._models_revision = -1
+        self._due: dict[str, float] = {}
+        self._backlog = 0
+        self._errors: dict[str, str] = {}
+        self.serving = False
+        self.name = f"worker {socket.gethostname()}:{os.getpid()}"
+
+    def accepting(self) -> bool:
+        """Whether the log has room; False sheds load until the loader catches up."""
+        return self._backlog < self._settings.backlog_limit
+
+    def start(self) -> None:
+        """Refresh once, then go on in the background."""
+        self.refresh()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and take the worker's status down."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._attempt("signals", lambda: self._signals.gone(self.name))
+
+    def refresh(self) -> None:
+        """One round: each part that is due. A part that fails keeps what it had, and the status says why."""
+        self._attempt("programs", self._policies.refresh)
+        if self._is_due("features", self._settings.feature_refresh_s):
+            self._attempt("features", self._features.refresh)
+        self._attempt("models", self._refresh_models)
+        if self._is_due("report", 1.0):
+            self._attempt("log", self._measure_backlog)
+            self._attempt("signals", self._report)
+
+    def _refresh_models(self) -> None:
+        is_due = self._is_due("models", self._settings.catalogue_refresh_s)
+        revision = self._signals.models_revision()
+        programs = self._policies.current().programs
+        is_new = any(program not in self._catalogue.status() for program in programs)
+        if is_due or is_new or revision != self._models_revision:
+            self._catalogue.refresh(programs)
+            self._models_revision = revision
+
+    def _measure_backlog(self) -> None:
+        self._backlog = self._log.backlog()
+
+    def _report(self) -> None:
+        published = self._policies.current()
+        status = {
+            "pid": os.getpid(),
+            "serving": self.serving,
+            "revision": published.revision,
+            "programs": {name: program.version for name, program in published.programs.items()},
+            "models": dict(self._catalogue.status()),
+            "errors": self._errors,
+            "backlog": self._backlog,
+        }
+        self._signals.report(self.name, time.time_ns() // 1_000_000, status)
+
+    def _attempt(self, part: str, refresh: Callable[[], object]) -> None:
+        try:
+            refresh()
+        except Exception as error:  # noqa: BLE001 — whatever a part does, the worker keeps serving what it has
+            if self._errors.get(part) != str(error):
+                log.warning("%s could not be refreshed: %s", part, error)
+            self._errors[part] = str(error)
+        else:
+            self._errors.pop(part, None)
+
+    def _is_due(self, part: str, every_s: float) -> bool:
+        now = time.monotonic()
+        if now < self._due.get(part, 0.0):
+            return False
+        self._due[part] = now + every_s
+        return True
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._settings.policy_refresh_s):
+            self.refresh()
+
+
+def open_worker(settings: Settings) -> Worker:
+    """Everything a Decide worker is made of."""
+    from decision_service.adapters.cel_rules import CelRules
+    from decision_service.adapters.entropy import server_entropy
+    from decision_service.service import DecisionService
+
+    ledger = open_ledger(settings)
+    policies = open_policies(settings)
+    features = open_features(settings)
+    catalogue = open_catalogue(settings, features)
+    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), open_log(settings))
+    clock = clock_from(settings.clock)
+    service = DecisionService(
+        policies=policies,
+        features=features,
+        ledger=ledger,
+        catalogue=catalogue,
+        rules=CelRules(),
+        clock=clock,
+        entropy=server_entropy,
+        accepting=refresher.accepting,
+    )
+    return Worker(service, refresher, clock)
+
+
+def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 30.0) -> None:
+    """Call `ready` until it no longer raises Unavailable.
+
+    Raises:
+        Unavailable: it still does after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            ready()
+            return
+        except Unavailable as error:
+            if time.monotonic() > deadline:
+                raise Unavailable(what, f"not ready after {timeout_s:g} s: {error}") from error
+            time.sleep(0.1)
+
+
+def describe_error(error: NbaError) -> str:
+    """An error for a person at a terminal: every violation on a line of its own."""
+    violations = getattr(error, "violations", ())
+    return "\n".join(f"  {violation}" for violation in violations) if violations else f"  {error}"

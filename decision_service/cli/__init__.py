@@ -1,0 +1,71 @@
+"""`nba`: every arrow of the two cycles as a command. Heavy imports happen inside commands, so `nba --help` is quick.
+
+Exit codes: 0 done, 1 the command failed or found something wrong, 2 the command line or its input is wrong,
+3 a part that is needed does not answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import typer
+
+from decision_service.cli import decisions, experiments, learning, running
+from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
+from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
+
+app = typer.Typer(
+    name="nba",
+    help="Next-best-action decisioning: which message on which channel, or nothing — inside your guardrails.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+features = typer.Typer(help="Features from the warehouse into the online store.", no_args_is_help=True)
+app.add_typer(features, name="features", rich_help_panel="Learn")
+
+for function, panel in (
+    (experiments.demo, "Start here"),
+    (running.up, "Start here"),
+    (running.doctor, "Start here"),
+    (decisions.decide, "Decide"),
+    (decisions.explain, "Decide"),
+    (decisions.status, "Decide"),
+    (decisions.apply, "Decide"),
+    (learning.load, "Learn"),
+    (learning.join, "Learn"),
+    (learning.train, "Learn"),
+    (learning.promote, "Learn"),
+    (learning.rollback, "Learn"),
+    (experiments.replay, "Learn"),
+    (running.worker, "Single processes"),
+    (running.loader, "Single processes"),
+    (running.trainer, "Single processes"),
+):
+    app.command(rich_help_panel=panel)(function)
+features.command("build")(learning.build_features)
+
+
+def main() -> None:
+    """Run one command and turn errors into one clear message and an exit code."""
+    for name in ("MLFLOW_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "true")
+    os.environ.setdefault("FEAST_USAGE", "False")
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("decision_service").setLevel(os.environ.get("NBA_LOG_LEVEL", "INFO"))
+    try:
+        app()
+    except InvalidRequest as error:
+        complain("The input is wrong", error)
+        sys.exit(INVALID)
+    except Unavailable as error:
+        complain("A part does not answer", error)
+        sys.exit(UNAVAILABLE)
+    except NbaError as error:
+        complain("It did not work", error)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)

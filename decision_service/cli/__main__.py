@@ -1,0 +1,3 @@
+from decision_service.cli import main
+
+main()

@@ -1,0 +1,84 @@
+"""The arrows of the learning cycle, each a command that can be run again at any time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from decision_service.cli.terminal import AsJson, Home, print_json, print_pairs, print_table, progress_bar, settings
+
+Program = Annotated[str, typer.Option(help="One program; all of them by default.")]
+
+
+def build_features(home: Home = None, as_json: AsJson = False) -> None:
+    """SQL over the warehouse → feature tables → Feast → online store; only what changed."""
+    from decision_service import jobs
+
+    with progress_bar(quiet=as_json) as progress:
+        report = jobs.build_features(settings(home), progress)
+    if as_json:
+        print_json(report)
+    else:
+        print_table(
+            "Features", ("view", *next(iter(report.values()), {})), [(view, *row.values()) for view, row in report.items()]
+        )
+
+
+def load(home: Home = None, as_json: AsJson = False) -> None:
+    """Move the decision log into the warehouse, once, until it is drained. Do not run it beside a loader."""
+    from decision_service import jobs
+
+    report = jobs.load(settings(home))
+    print_json(report) if as_json else print_pairs("Loaded", report)
+
+
+def join(home: Home = None, as_json: AsJson = False) -> None:
+    """Join outcomes to decisions: one reward per decision, matured or not."""
+    from decision_service import jobs
+
+    report = jobs.join(settings(home))
+    print_json(report) if as_json else print_pairs("Joined", report)
+
+
+def train(program: Program = "", home: Home = None, as_json: AsJson = False) -> None:
+    """Train a challenger, evaluate it off-policy against the champion, and promote it if the gate says so."""
+    from decision_service import jobs
+
+    reports = jobs.train(settings(home), program)
+    if as_json:
+        print_json(reports)
+        return
+    print_table(
+        "Training",
+        ("program", "verdict", "version", "why"),
+        [(name, r["verdict"], r["version"], r["reason"]) for name, r in reports.items()],
+    )
+
+
+def promote(
+    program: str,
+    version: Annotated[int, typer.Argument(help="Registered model version.")],
+    author: Annotated[str, typer.Option(help="Who promotes, for the ledger.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a registered model version the champion by hand; the promotion ledger records who did."""
+    from decision_service import jobs
+
+    report = jobs.promote(settings(home), program, version, author)
+    print_json(report) if as_json else print_pairs("Promoted", report)
+
+
+def rollback(
+    program: str,
+    to_version: Annotated[int | None, typer.Option(help="Model version; the champion before by default.")] = None,
+    author: Annotated[str, typer.Option(help="Who rolls back, for the ledger.")] = "",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Return to an earlier champion model; workers swap within seconds."""
+    from decision_service import jobs
+
+    report = jobs.rollback(settings(home), program, to_version, author)
+    print_json(report) if as_json else print_pairs("Rolled back", report)

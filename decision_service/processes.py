@@ -1,0 +1,90 @@
+"""What each process does until it is told to stop. The same commands run under `nba up` and as separate workloads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+
+from decision_service import bootstrap
+from decision_service.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Lifetime:
+    """Ends on SIGTERM or SIGINT, and when the supervisor that started this process is gone."""
+
+    def __init__(self, supervised: bool) -> None:
+        self.ended = threading.Event()
+        self._parent = os.getppid() if supervised else None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.ended.set())
+
+    def wait(self) -> None:
+        """Return when the process should end."""
+        while not self.ended.wait(0.5):
+            self.check_parent()
+
+    def check_parent(self) -> None:
+        """End if the parent is gone: an orphan would hold the port and serve for nobody."""
+        if self._parent is not None and os.getppid() != self._parent:
+            log.error("the supervisor is gone; ending")
+            self.ended.set()
+
+    def watch_parent(self) -> None:
+        """Check the parent in the background, for processes whose main thread works."""
+        threading.Thread(target=self.wait, name="lifetime", daemon=True).start()
+
+
+def run_worker(settings: Settings, supervised: bool) -> None:
+    """Serve Decide until told to stop, then drain."""
+    from decision_service.rpc.server import Server
+
+    lifetime = Lifetime(supervised)
+    worker = bootstrap.open_worker(settings)
+    worker.refresher.start()
+    server = Server(
+        worker.service,
+        f"{settings.host}:{settings.port}",
+        threads=settings.threads,
+        max_inflight=settings.max_inflight,
+    )
+    server.start()
+    worker.refresher.serving = True
+    log.info("serving on %s:%s", settings.host, settings.port)
+    try:
+        lifetime.wait()
+    finally:
+        server.stop(settings.drain_s)
+        worker.refresher.stop()
+
+
+def run_loader(settings: Settings, supervised: bool) -> None:
+    """Load the log into the warehouse until told to stop; then once more, so that what was logged is there."""
+    from decision_service.loader import run_loader as load_until
+
+    lifetime = Lifetime(supervised)
+    lifetime.watch_parent()
+    load_until(
+        bootstrap.open_log(settings),
+        bootstrap.open_warehouse(settings),
+        stop=lifetime.ended,
+        interval_s=settings.load_interval_s,
+        limit=settings.load_batch,
+    )
+
+
+def run_trainer(settings: Settings, supervised: bool) -> None:
+    """Build features, join outcomes, train, gate and promote, over and over."""
+    from decision_service import jobs
+
+    lifetime = Lifetime(supervised)
+    lifetime.watch_parent()
+    while not lifetime.ended.is_set():
+        try:
+            jobs.learn(settings)
+        except Exception:
+            log.exception("the learning cycle failed; it is tried again in %s s", settings.train_interval_s)
+        lifetime.ended.wait(settings.train_interval_s)
