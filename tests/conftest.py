@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
+from decision_service.adapters.mlflow_store import ensure_tracking
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +35,18 @@ def redis_url(redis_server: EmbeddedRedis) -> str:
 def clock() -> ManualClock:
     """A clock that stands still until moved."""
     return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def _tracking_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database with its tables; creating them takes seconds, so it is done once."""
+    file: Path = tmp_path_factory.mktemp("mlflow") / "template.db"
+    ensure_tracking(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def tracking_uri(_tracking_template: Path, tmp_path: Path) -> str:
+    """An empty MLflow tracking store and registry of this test."""
+    shutil.copy(_tracking_template, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"
