@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable
-from types import FrameType
-
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -77,7 +72,7 @@ class Server:
         """Begin to answer."""
         self._grpc.start()
 
-    def drain(self, grace_s: float) -> None:
+    def stop(self, grace_s: float) -> None:
         """Report NOT_SERVING, refuse new calls, finish those in flight for up to `grace_s` seconds, and stop."""
         self._health.enter_graceful_shutdown()
         self._grpc.stop(grace_s).wait()
@@ -89,35 +84,4 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.drain(0)
-
-
-def serve(
-    service: DecisionService,
-    address: str,
-    *,
-    threads: int,
-    max_inflight: int,
-    drain_s: float,
-    on_ready: Callable[[Server], None] = lambda _: None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then drain. For the main thread of a worker process.
-
-    Raises:
-        Unavailable: the address cannot be listened on.
-    """
-    stop = threading.Event()
-
-    def begin_stop(_: int, __: FrameType | None) -> None:
-        stop.set()
-
-    server = Server(service, address, threads=threads, max_inflight=max_inflight)
-    previous = {number: signal.signal(number, begin_stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        server.start()
-        on_ready(server)
-        stop.wait()
-    finally:
-        server.drain(drain_s)
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        self.stop(0)
