@@ -113,12 +113,6 @@ _WINDOW = {
 
 
 def _beyond_calendar(times: Iterable[int], unit: CalendarUnit, timezone: str, limit: int) -> list[int]:
-    form = {
-        CalendarUnit.HOUR: "%F %H %z",
-        CalendarUnit.DAY: "%F",
-        CalendarUnit.WEEK: "%G-%V",
-        CalendarUnit.MONTH: "%Y-%m",
-    }
     zone, counted, excess = ZoneInfo(timezone), Counter[str](), []
     for at_ms in times:
         window = datetime.fromtimestamp(at_ms / 1000, zone).strftime(_WINDOW[unit])
