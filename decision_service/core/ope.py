@@ -52,6 +52,7 @@ __all__ = [
     "probability_matrix",
     "rate_interval",
     "unsupported_mass",
+    "z_value",
 ]
 
 IntArray = npt.NDArray[np.int64]
