@@ -77,8 +77,8 @@ def run_loader(
     interval_s: float = 0.5,
     compact_every: int = 100,
     max_backoff_s: float = 30.0,
-    on_report: Callable[[LoadReport], None] = lambda report: None,
-    on_error: Callable[[Unavailable], None] = lambda error: None,
+    on_report: Callable[[LoadReport], None] | None = None,
+    on_error: Callable[[Unavailable], None] | None = None,
 ) -> None:
     """Rounds until `stop` is set; the round under way is finished.
 
@@ -92,18 +92,29 @@ def run_loader(
     while not stop.is_set():
         try:
             report = load_once(reader, warehouse, limit)
-            failures = 0
+            if on_report:
+                on_report(report)
             rounds += bool(report.rows)
             if compact_every and rounds >= compact_every:
                 rounds = 0  # before compacting: a compaction that keeps failing must not delay every load
                 warehouse.compact()
+            failures = 0
         except Unavailable as error:
             failures += 1
             pause_s = min(max_backoff_s, interval_s * 2 ** min(failures - 1, 16))
             log.warning("load failed %d times in a row, next in %.1f s: %s", failures, pause_s, error)
-            on_error(error)
+            if on_error:
+                on_error(error)
             stop.wait(pause_s)
             continue
-        on_report(report)
         if not report.full:
             stop.wait(interval_s)
+
+
+def drain(reader: LogReader, warehouse: Warehouse, limit: int = 2_000) -> Mapping[EntryKind, int]:
+    """Rounds until the log is empty; rows written by kind."""
+    rows = dict.fromkeys(EntryKind, 0)
+    while reader.backlog():
+        for kind, written in load_once(reader, warehouse, limit).loaded.items():
+            rows[kind] += written
+    return rows

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import threading
+from collections.abc import Callable
 
 from decision_service import bootstrap
 from decision_service.settings import Settings
@@ -57,23 +58,20 @@ def run_worker(settings: Settings, supervised: bool) -> None:
     try:
         lifetime.wait()
     finally:
-        server.stop(settings.drain_s)
+        server.drain(settings.drain_s)
         worker.refresher.stop()
 
 
 def run_loader(settings: Settings, supervised: bool) -> None:
     """Load the log into the warehouse until told to stop; then once more, so that what was logged is there."""
+    from decision_service.loader import drain
     from decision_service.loader import run_loader as load_until
 
     lifetime = Lifetime(supervised)
     lifetime.watch_parent()
-    load_until(
-        bootstrap.open_log(settings),
-        bootstrap.open_warehouse(settings),
-        stop=lifetime.ended,
-        interval_s=settings.load_interval_s,
-        limit=settings.load_batch,
-    )
+    reader, warehouse = bootstrap.open_log(settings), bootstrap.open_warehouse(settings)
+    load_until(reader, warehouse, lifetime.ended, limit=settings.load_batch, interval_s=settings.load_interval_s)
+    drain(reader, warehouse, settings.load_batch)
 
 
 def run_trainer(settings: Settings, supervised: bool) -> None:
@@ -88,3 +86,13 @@ def run_trainer(settings: Settings, supervised: bool) -> None:
         except Exception:
             log.exception("the learning cycle failed; it is tried again in %s s", settings.train_interval_s)
         lifetime.ended.wait(settings.train_interval_s)
+
+
+def supervise(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run the whole stack until SIGTERM or SIGINT."""
+    from decision_service.supervisor import Stack
+
+    lifetime = Lifetime(supervised=False)
+    with Stack(settings, trainer=True) as stack:
+        announce(stack.target)
+        lifetime.wait()

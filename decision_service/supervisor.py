@@ -141,7 +141,7 @@ class Stack:
     def _spawn(self, child: _Child) -> None:
         with (self._logs / f"{child.name}.log").open("ab") as output:
             child.process = subprocess.Popen(
-                [sys.executable, "-m", "decision_service.cli", *child.command],
+                [sys.executable, "-m", "decision_service.cli", *child.command, "--supervised"],
                 env={**os.environ, **environment(self.settings)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
