@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from decision_service.adapters.feast_store import REGISTRY
-from decision_service.core.errors import InvalidRequest, NbaError, Violation
+from decision_service.core.errors import InvalidRequest, Violation
 from decision_service.ports import Warehouse
+from decision_service.tables import SEGMENT_MEMBERSHIP
 from feature_repo.tables import (
     KEY,
     Progress,
@@ -35,10 +36,6 @@ from feature_repo.tables import (
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView
 
-MEMBERSHIP = "segment_membership"
-_MEMBERSHIP_SCHEMA = pa.schema(
-    [(KEY, pa.string()), ("segment", pa.string()), ("entered_at", pa.timestamp("us", tz="UTC"))]
-)
 
 # What the SQL may read although the warehouse does not have it yet.
 _OPTIONAL = {
@@ -46,7 +43,6 @@ _OPTIONAL = {
     "support_tickets": (
         "ticket_id VARCHAR, customer_id VARCHAR, opened_at TIMESTAMPTZ, topic VARCHAR, satisfaction BIGINT"
     ),
-    MEMBERSHIP: "customer_id VARCHAR, segment VARCHAR, entered_at TIMESTAMPTZ",
 }
 
 
@@ -72,8 +68,8 @@ def build_features(
     """Build the views that have a `sql/<view>.sql` (or those named) as of `now_ms`, and serve them.
 
     The SQL is DuckDB's, reads warehouse tables, returns one row per customer, and may use `$now` (TIMESTAMPTZ) and
-    `$now_ms`. `data_dir` holds registry, feature tables and the memory of what was published. When any SQL is
-    wrong, nothing is applied or served.
+    `$now_ms`. `data_dir` holds registry, feature tables and the memory of what was published. First the segments
+    are rebuilt, which the SQL may read as `segment_membership`. When any SQL is wrong, nothing is applied or served.
 
     Raises:
         InvalidRequest: unknown views, SQL that fails, columns that do not fit the view; all of them at once.
@@ -104,8 +100,6 @@ def build_features(
 def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Mapping[str, int]:
     """Rebuild `segment_membership` from `segments/<segment>.sql`, each returning customer_id; members per segment.
 
-    Who was a member before keeps `entered_at`. Nothing is written when nobody entered or left.
-
     Raises:
         InvalidRequest: SQL that fails or has no customer_id; all of them at once, nothing is written.
     """
@@ -115,7 +109,7 @@ def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Map
     for file in files:
         try:
             found = _query(warehouse, file.read_text(), now_ms)
-        except Exception as error:  # noqa: BLE001 - whatever engine the warehouse is, a marketer needs the file's name
+        except InvalidRequest as error:
             wrong.append(_sql_violation(file, error))
             continue
         if KEY not in found.column_names:
@@ -124,24 +118,12 @@ def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Map
         members += [(str(i), file.stem) for i in found.column(KEY).drop_null().unique().to_pylist()]
     if wrong:
         raise InvalidRequest(wrong)
-    before = _entered(warehouse)
-    if not files and not before:
-        return {}
-    if set(members) != before.keys() or MEMBERSHIP not in warehouse.tables():
-        now = datetime.fromtimestamp(now_ms / 1000, UTC)
-        rows = [
-            {KEY: customer_id, "segment": segment, "entered_at": before.get((customer_id, segment), now)}
-            for customer_id, segment in sorted(members)
-        ]
-        warehouse.replace(MEMBERSHIP, pa.Table.from_pylist(rows, schema=_MEMBERSHIP_SCHEMA))
+    if files:
+        as_of = datetime.fromtimestamp(now_ms / 1000, UTC)
+        rows = [(customer_id, segment, as_of) for customer_id, segment in sorted(members)]
+        columns = list(zip(*rows, strict=True)) or [(), (), ()]
+        warehouse.replace(SEGMENT_MEMBERSHIP.name, pa.table(columns, schema=SEGMENT_MEMBERSHIP.schema))
     return {file.stem: sum(segment == file.stem for _, segment in members) for file in files}
-
-
-def _entered(warehouse: Warehouse) -> dict[tuple[str, str], datetime]:
-    if MEMBERSHIP not in warehouse.tables():
-        return {}
-    rows = warehouse.query(f"SELECT customer_id, segment, entered_at FROM {MEMBERSHIP}").to_pylist()
-    return {(row[KEY], row["segment"]): row["entered_at"] for row in rows}
 
 
 def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureView], now_ms: int) -> dict[str, pa.Table]:
@@ -151,20 +133,20 @@ def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureVie
         file = feature_repo / "sql" / f"{view.name}.sql"
         try:
             found = _query(warehouse, file.read_text(), now_ms)
+        except InvalidRequest as error:
+            wrong.append(_sql_violation(file, error))
+            continue
+        try:
             tables[view.name] = conform(found, arrow_types(view), f"sql/{file.name}")
         except InvalidRequest as error:
             wrong += error.violations
-        except Exception as error:  # noqa: BLE001 - whatever engine the warehouse is, the file's name is needed
-            wrong.append(_sql_violation(file, error))
     if wrong:
         raise InvalidRequest(wrong)
     return tables
 
 
-def _sql_violation(file: Path, error: Exception) -> Violation:
-    if isinstance(error, NbaError) and not isinstance(error, InvalidRequest):
-        raise error
-    return Violation(f"{file.parent.name}/{file.name}", str(error))
+def _sql_violation(file: Path, error: InvalidRequest) -> Violation:
+    return Violation(f"{file.parent.name}/{file.name}", "; ".join(v.message for v in error.violations))
 
 
 def _query(warehouse: Warehouse, sql: str, now_ms: int) -> pa.Table:

@@ -76,6 +76,16 @@ def store_config(repo: Path, redis_url: str, data_dir: Path | None = None) -> di
     return {**raw, "registry": registry, "online_store": online}
 
 
+def registry_file(repo: Path, redis_url: str, data_dir: Path | None = None) -> Path | None:
+    """The registry's file; None where the registry is no local file."""
+    registry = store_config(repo, redis_url, data_dir)["registry"]
+    assert isinstance(registry, dict)
+    path = str(registry.get("path", ""))
+    if registry.get("registry_type", "file") != "file" or "://" in path:
+        return None
+    return repo.resolve() / path  # an absolute path stays what it is
+
+
 def connection_string(redis_url: str) -> str:
     """Feast's form of a Redis URL: `host:port,db=0,username=...,password=...,ssl=true`.
 

@@ -1,27 +1,27 @@
 WITH contacts AS (
     SELECT
         customer_id,
-        count(*) FILTER (at_ms > $now_ms - 7 * 86400000) AS contacts_7d,
-        count(*) FILTER (at_ms > $now_ms - 30 * 86400000) AS contacts_30d,
-        max(at_ms) AS last_ms
+        count(*) FILTER (activated_at > $now - INTERVAL 7 DAY) AS contacts_7d,
+        count(*) FILTER (activated_at > $now - INTERVAL 30 DAY) AS contacts_30d,
+        max(activated_at) AS last_at
     FROM activations
-    WHERE status = 'SENT' AND at_ms <= $now_ms
+    WHERE status = 'SENT' AND activated_at <= $now
     GROUP BY customer_id
 ),
 responses AS (
     SELECT
         customer_id,
-        count(*) FILTER (occurred_at_ms > $now_ms - 30 * 86400000) AS responses_30d,
-        max(occurred_at_ms) AS last_ms
+        count(*) FILTER (occurred_at > $now - INTERVAL 30 DAY) AS responses_30d,
+        max(occurred_at) AS last_at
     FROM outcomes
-    WHERE name NOT IN ('unsubscribe', 'complaint', 'bounce') AND occurred_at_ms <= $now_ms
+    WHERE name NOT IN ('unsubscribe', 'complaint', 'bounce') AND occurred_at <= $now
     GROUP BY customer_id
 ),
 tickets AS (
     SELECT
         customer_id,
         count(*) FILTER (opened_at > $now - INTERVAL 30 DAY) AS tickets_30d,
-        max(opened_at) AS last_opened_at,
+        max(opened_at) AS last_at,
         arg_max(satisfaction, opened_at) AS last_satisfaction
     FROM support_tickets
     WHERE opened_at <= $now
@@ -31,11 +31,11 @@ SELECT
     customers.customer_id,
     coalesce(contacts_7d, 0) AS contacts_7d,
     coalesce(contacts_30d, 0) AS contacts_30d,
-    ($now_ms - contacts.last_ms) // 86400000 AS days_since_contact,
+    date_sub('day', contacts.last_at, $now) AS days_since_contact,
     coalesce(responses_30d, 0) AS responses_30d,
-    ($now_ms - responses.last_ms) // 86400000 AS days_since_response,
+    date_sub('day', responses.last_at, $now) AS days_since_response,
     coalesce(tickets_30d, 0) AS tickets_30d,
-    date_sub('day', last_opened_at, $now) AS days_since_ticket,
+    date_sub('day', tickets.last_at, $now) AS days_since_ticket,
     last_satisfaction
 FROM customers
 LEFT JOIN contacts USING (customer_id)
