@@ -50,6 +50,18 @@ class VwScorer:
         self.feature_service = feature_service
         self.inputs = tuple(inputs)
 
+    @classmethod
+    def of(cls, model: bytes, version: ModelVersion, feature_service: str, inputs: Sequence[str]) -> VwScorer:
+        """The scorer of a model in memory.
+
+        Raises:
+            ModelRejected: as above.
+        """
+        with tempfile.TemporaryDirectory(prefix="nba-vw-") as folder:
+            file = Path(folder) / "model.vw"
+            file.write_bytes(model)
+            return cls(file, version, feature_service, inputs)
+
     def encode(self, shared: Values, actions: Sequence[Action]) -> str:
         """The model's input text for these actions; of `shared`, the model's inputs are taken."""
         return encode(self.inputs, shared, actions)
