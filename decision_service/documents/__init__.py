@@ -1,0 +1,82 @@
+"""Programs and contact policies as people write them, YAML or JSON, to the core's frozen types.
+
+Every mistake of a document is told at once, with its path, line and fix; a document with mistakes gives nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from decision_service.core.errors import InvalidRequest
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.documents import build, checks, violations
+from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
+from decision_service.documents.source import Data, read
+
+__all__ = ["contact_policy_json_schema", "normalise", "parse_contact_policy", "parse_program", "program_json_schema"]
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def parse_program(text: str, version: int = 0) -> Program:
+    """The program that YAML or JSON text describes.
+
+    Raises:
+        InvalidRequest: with every mistake; `field` is a path and line, such as `actions[2].channel (line 14)`.
+    """
+    return build.program(_parse(text, ProgramDocument, checks.program_mistakes), version)
+
+
+def parse_contact_policy(text: str, version: int = 0) -> ContactPolicy:
+    """The contact policy that YAML or JSON text describes.
+
+    Raises:
+        InvalidRequest: with every mistake; `field` is a path and line, such as `caps[2].limit (line 14)`.
+    """
+    return build.contact_policy(_parse(text, ContactPolicyDocument, checks.contact_policy_mistakes), version)
+
+
+def normalise(text: str) -> str:
+    """Canonical JSON of a document: the same for the same content, whatever its layout, comments and key order.
+
+    Raises:
+        InvalidRequest: it is not YAML or JSON.
+    """
+    return json.dumps(read(text).data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def program_json_schema() -> dict[str, object]:
+    """JSON Schema of programs, for editors to complete and check. It says less than `parse_program` checks."""
+    return _json_schema(ProgramDocument, "Program")
+
+
+def contact_policy_json_schema() -> dict[str, object]:
+    """JSON Schema of contact policies."""
+    return _json_schema(ContactPolicyDocument, "Contact policy")
+
+
+def _json_schema(model: type[BaseModel], title: str) -> dict[str, object]:
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **model.model_json_schema(),
+        "title": title,
+    }
+
+
+def _parse(
+    text: str, model: type[_Model], check: Callable[[Data], Iterable[tuple[tuple[str | int, ...], str]]]
+) -> _Model:
+    source = read(text)
+    data = dict(source.data)
+    document, mistakes = None, list(check(data))
+    try:
+        document = model.model_validate(data)
+    except ValidationError as error:
+        mistakes += violations.mistakes(error, model)
+    if document is None or mistakes:
+        raise InvalidRequest(source.violations(mistakes))
+    return document

@@ -1,0 +1,149 @@
+"""Checks across the parts of a document. They read it as written, so that they find what they can in one whose other
+parts are wrong, and all mistakes are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from pydantic import TypeAdapter, ValidationError
+
+from decision_service.adapters.cel_rules import members
+from decision_service.core.groups import BUCKETS
+from decision_service.core.live import live_names
+from decision_service.core.program import GroupShares, Program, RewardDefinition
+from decision_service.core.values import NO_ACTION
+from decision_service.documents.fields import Share, nearest
+from decision_service.documents.source import Data, Location, path
+
+Mistake: TypeAlias = tuple[Location, str]
+
+_SHARE: TypeAdapter[int] = TypeAdapter(Share)
+_GROUPS = ("treatment", "random_control", "business_as_usual", "holdout")
+_RULES = (("audience",), ("actions", "*", "eligible"), ("baseline", "*", "when"))
+
+
+def program_mistakes(data: Data) -> Iterator[Mistake]:
+    """What is wrong between the parts of a program."""
+    yield from _duplicates(data, "actions", "*", "id")
+    yield from _duplicates(data, "caps", "*", "id")
+    yield from _duplicates(data, "quiet_hours", "*", "id")
+    yield from _duplicates(data, "live_events", "*")
+    yield from _unknown_actions(data)
+    yield from _missing_baseline(data)
+    yield from _unknown_in_scopes(data)
+    yield from _shares(data)
+    yield from _floor(data)
+    yield from _unknown_variables(data)
+
+
+def contact_policy_mistakes(data: Data) -> Iterator[Mistake]:
+    """What is wrong between the parts of a contact policy."""
+    yield from _duplicates(data, "caps", "*", "id")
+    yield from _duplicates(data, "quiet_hours", "*", "id")
+
+
+def _select(data: Data, *pattern: str) -> Iterator[tuple[Location, Data]]:
+    """What lies at a path of keys, where `*` is every item of a list; nothing where the shape is another."""
+    if not pattern:
+        yield (), data
+        return
+    head, rest = pattern[0], pattern[1:]
+    parts: list[tuple[str | int, Data]] = []
+    if head == "*" and isinstance(data, list):
+        parts = list(enumerate(data))
+    elif head != "*" and isinstance(data, dict) and head in data:
+        parts = [(head, data[head])]
+    for key, part in parts:
+        for location, found in _select(part, *rest):
+            yield (key, *location), found
+
+
+def _texts(data: Data, *pattern: str) -> list[tuple[Location, str]]:
+    return [(location, found) for location, found in _select(data, *pattern) if isinstance(found, str)]
+
+
+def _duplicates(data: Data, *pattern: str) -> Iterator[Mistake]:
+    first: dict[str, Location] = {}
+    for location, text in _texts(data, *pattern):
+        if text in first:
+            yield location, f"`{text}` is taken by {path(first[text])}; choose another"
+        first.setdefault(text, location)
+
+
+def _unknown_actions(data: Data) -> Iterator[Mistake]:
+    known = {NO_ACTION, *(text for _, text in _texts(data, "actions", "*", "id"))}
+    for location, action in _texts(data, "baseline", "*", "action"):
+        if action not in known:
+            yield location, f"the program has no action `{action}`{nearest(action, known)}"
+
+
+def _missing_baseline(data: Data) -> Iterator[Mistake]:
+    for location, share in _select(data, "groups", "business_as_usual"):
+        if _buckets(share) and not any(_select(data, "baseline", "*")):
+            yield location, "needs a `baseline` to serve; if that is no contact, write `- action: NO_ACTION` there"
+
+
+def _unknown_in_scopes(data: Data) -> Iterator[Mistake]:
+    n_actions = len(list(_select(data, "actions", "*")))
+    places = {
+        "channel": [("caps", "*", "scope", "channel"), ("quiet_hours", "*", "channels", "*")],
+        "message": [("caps", "*", "scope", "message")],
+    }
+    for key, patterns in places.items():
+        known = [text for _, text in _texts(data, "actions", "*", key)]
+        if len(known) < n_actions:
+            continue  # an action lacks it; that is told, and it may be the one meant here
+        for pattern in patterns:
+            for location, text in _texts(data, *pattern):
+                if text not in known:
+                    yield location, f"no action of the program has the {key} `{text}`{nearest(text, known)}"
+    tags = {text for _, text in _texts(data, "actions", "*", "tags", "*")}
+    for location, text in _texts(data, "caps", "*", "scope", "tag"):
+        if text not in tags:
+            yield location, f"no action of the program has the tag `{text}`{nearest(text, tags)}"
+
+
+def _shares(data: Data) -> Iterator[Mistake]:
+    sizes = [_buckets(share) for group in _GROUPS for _, share in _select(data, "groups", group)]
+    known = [size for size in sizes if size is not None]
+    has_groups = any(isinstance(groups, dict) for _, groups in _select(data, "groups"))
+    if has_groups and len(known) == len(sizes) and sum(known) != BUCKETS:
+        yield ("groups",), f"the shares sum to {sum(known) / 100:g}%; they must sum to 100%"
+
+
+def _buckets(share: Data) -> int | None:
+    """A share in buckets; None if it is no share, which is told by itself."""
+    try:
+        return _SHARE.validate_python(share)
+    except ValidationError:
+        return None
+
+
+def _floor(data: Data) -> Iterator[Mistake]:
+    n = len(list(_select(data, "actions", "*"))) + 1
+    for location, floor in _select(data, "exploration", "floor"):
+        if isinstance(floor, (int, float)) and not isinstance(floor, bool) and n > 1 and floor > 1 / n:
+            yield (
+                location,
+                f"{floor:g} is more than 1/{n} for {n - 1} actions and NO_ACTION; use at most {int(1e4 / n) / 1e4:g}",
+            )
+
+
+def _unknown_variables(data: Data) -> Iterator[Mistake]:
+    declared = {str(name) for _, context in _select(data, "context") if isinstance(context, dict) for name in context}
+    events = tuple(text for _, text in _texts(data, "live_events", "*"))
+    live = set(live_names(_counting(events)))
+    for pattern in _RULES:
+        for location, rule in _texts(data, *pattern):
+            for name in sorted(members(rule, "context") - declared):
+                hint = nearest(name, declared) or "; declare its type there"
+                yield location, f"`context.{name}` is not declared in the program's `context`{hint}"
+            for name in sorted(members(rule, "live") - live):
+                hint = nearest(name, live) or "; add its event to `live_events`"
+                yield location, f"there is no live feature `live.{name}`{hint}"
+
+
+def _counting(events: tuple[str, ...]) -> Program:
+    """A program of which only the live events matter."""
+    return Program("", 0, "", (), RewardDefinition({}, 1), GroupShares(""), live_events=events)
