@@ -34,7 +34,7 @@ LIFTS: Mapping[tuple[str, str], Mapping[str, Phases]] = {
     ("cross_sell", "email_bundle"): {"home": (0.34, 0.10), EVERYONE: (0.02, 0.02)},
     ("cross_sell", "email_picks"): {"fashion": (0.34, 0.12), EVERYONE: (0.02, 0.02)},
     ("cross_sell", "push_restock"): {"beauty": (0.36, 0.14), EVERYONE: (0.01, 0.01)},
-    ("cross_sell", "sms_flash_sale"): {"bargain": (0.10, 0.12), "premium": (-0.08, -0.08), "home": (0.00, 0.24)},
+    ("cross_sell", "sms_flash_sale"): {"browsing": (0.30, 0.30), "home": (-0.04, 0.24), "premium": (-0.08, -0.08)},
     ("cross_sell", "push_early_access"): {"gold": (0.20, 0.20), "fashion": (0.00, 0.28), "beauty": (0.00, 0.26)},
     ("welcome", "email_guide"): {"search": (0.24, 0.24), EVERYONE: (0.02, 0.02)},
     ("welcome", "email_first_discount"): {"advert": (0.30, 0.08), "bargain": (0.04, 0.04)},
@@ -57,7 +57,7 @@ class Truth:
     """A customer at the moment of a decision, as the response model knows them.
 
     traits: of `bargain` or `premium`, a tier (`none`, `silver`, `gold`), a favourite category (`fashion`, `home`,
-    `beauty`), a source (`search`, `advert`, `referral`) and perhaps `complaint`.
+    `beauty`), a source (`search`, `advert`, `referral`), and perhaps `complaint` and `browsing`.
     basket: expected amount of a purchase, in (0, 100).
     """
 

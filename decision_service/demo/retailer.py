@@ -31,6 +31,7 @@ COMPLAINT_DAYS = 14
 """How long a ticket that left the customer dissatisfied weighs on how they take promotions."""
 DISSATISFIED = 2
 """A ticket closed with this satisfaction or less is a complaint."""
+BROWSING_SHARE = 0.25
 _HISTORY_DAYS = 180
 
 
@@ -172,6 +173,10 @@ class Retailer:
         """Whether a complaint of the customer still weighs on a day."""
         return bool(day - self.last_complaint_day[customer] < COMPLAINT_DAYS)
 
+    def browses(self, customer: int, day: int) -> bool:
+        """Whether the customer looks at products in the morning of a day."""
+        return bool(np.random.default_rng((self.config.seed, customer, day)).random() < BROWSING_SHARE)
+
     def truth(self, customer: int, day: int) -> Truth:
         """The customer as the response model knows them on a day."""
         traits = {
@@ -182,6 +187,8 @@ class Retailer:
         }
         if self.complained(customer, day):
             traits.add("complaint")
+        if self.browses(customer, day):
+            traits.add("browsing")
         return Truth(frozenset(traits), float(self.basket[customer]), day >= self.config.drifts_on)
 
 

@@ -1,0 +1,127 @@
+"""`nba demo`: a retailer's simulated weeks through the whole product, and an audit of what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from decision_service.core.caps import DAY_MS
+from decision_service.core.program import Group
+from decision_service.core.values import NO_ACTION
+from decision_service.demo import audit
+from decision_service.demo.journeys import Journeys
+from decision_service.demo.report import DemoResult, GroupTable, ModelOutcome
+from decision_service.demo.retailer import Retailer, RetailerConfig
+from decision_service.demo.runner import JourneyRunner
+from decision_service.demo.source_tables import SourceTables
+from decision_service.sandbox import Progress, Sandbox, silent
+from decision_service.settings import Settings
+
+PROGRAMS = Path(__file__).parent / "programs"
+POLICY = "contact_policy.yaml"
+LEARN_EVERY_DAYS = 7
+BUILD_EVERY_DAYS = 3
+REWARD_WINDOW_DAYS = 3
+AUTHOR = "nba demo"
+
+
+def run_demo(
+    settings: Settings,
+    progress: Progress = silent,
+    config: RetailerConfig | None = None,
+    home: Path | None = None,
+) -> DemoResult:
+    """Simulate, learn, and audit from the warehouse. Everything it starts has ended when it returns.
+
+    Args:
+        config: size, length and seed of the simulation.
+        home: an empty folder, or one of an earlier demo, which is emptied; `home/demo` of the settings by default.
+
+    Raises:
+        InvalidRequest: `home` holds other things.
+        Unavailable: a part did not come up.
+    """
+    started = time.monotonic()
+    config = config or RetailerConfig()
+    progress("starting", 0, 2)
+    retailer = Retailer(config)
+    with Sandbox(settings, home or settings.home / "demo", config.at(0)) as sandbox:
+        tables = SourceTables(sandbox.warehouse)
+        tables.write(retailer, 0, config.at(0))
+        sandbox.build_features()
+        progress("starting", 1, 2)
+        sandbox.start()
+        _publish(sandbox)
+        progress("starting", 2, 2)
+        runner = JourneyRunner(sandbox.client, sandbox.clock, retailer, Journeys())
+        try:
+            for day in range(config.days):
+                _before_a_day(sandbox, tables, retailer, day)
+                runner.live_day(day)
+                progress("days", day + 1, config.days)
+            runner.pass_until(config.at(config.days + REWARD_WINDOW_DAYS + 1))
+        finally:
+            runner.close()
+        progress("audit", 0, 1)
+        sandbox.drain()
+        sandbox.join()
+        result = _audit(sandbox, runner, config, started)
+        progress("audit", 1, 1)
+    return result
+
+
+def _publish(sandbox: Sandbox) -> None:
+    sandbox.client.apply_contact_policy((PROGRAMS / POLICY).read_text(), AUTHOR)
+    names = [
+        sandbox.client.apply_program(path.read_text(), AUTHOR)[0]
+        for path in sorted(PROGRAMS.glob("*.yaml"))
+        if path.name != POLICY
+    ]
+    sandbox.await_programs(names)
+
+
+def _before_a_day(sandbox: Sandbox, tables: SourceTables, retailer: Retailer, day: int) -> None:
+    """What the warehouse's jobs do at night: sources every few days, with features; models every week."""
+    learns = day > 0 and day % LEARN_EVERY_DAYS == 0
+    if learns or (day > 0 and day % BUILD_EVERY_DAYS == 0):
+        sandbox.drain()
+        tables.write(retailer, day, sandbox.clock.now_ms())
+        sandbox.build_features()
+    if learns:
+        sandbox.learn()
+
+
+def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, started: float) -> DemoResult:
+    published = sandbox.published()
+    actions = {name: {a.id: a for a in program.all_actions} for name, program in published.programs.items()}
+    complete = audit.completeness(sandbox.warehouse, runner.acknowledged)
+    caps = [*published.policy.caps, *(cap for program in published.programs.values() for cap in program.caps)]
+    decisions = audit.earned(sandbox.warehouse, actions, runner.truths)
+    weeks = -(-config.days // 7)
+    recent_ms = config.at(config.days * 0.75)
+    return DemoResult(
+        decisions=complete.rows,
+        whole=_table("whole period", decisions),
+        recent=_table("last quarter", [d for d in decisions if d.decided_at_ms >= recent_ms]),
+        programs=[_table(name, [d for d in decisions if d.program == name]) for name in sorted(actions)],
+        weeks=[
+            _table(str(week + 1), [d for d in decisions if (d.decided_at_ms - config.start_ms) // (7 * DAY_MS) == week])
+            for week in range(weeks)
+        ],
+        violations=audit.cap_violations(audit.sent_contacts(sandbox.warehouse, actions), caps),
+        missing=complete.missing,
+        duplicates=complete.duplicates,
+        models=[
+            ModelOutcome((run.at_ms - config.start_ms) // (7 * DAY_MS), run.program, run.version, run.verdict, run.note)
+            for run in sandbox.training_runs()
+        ],
+        seconds=time.monotonic() - started,
+        home=str(sandbox.home),
+        tracking_uri=sandbox.settings.tracking_uri,
+        an_id=next((d.decision_id for d in reversed(decisions) if d.group == Group.TREATMENT), NO_ACTION),
+    )
+
+
+def _table(title: str, decisions: Sequence[audit.Earned]) -> GroupTable:
+    return GroupTable(title, audit.group_values(decisions), audit.oracle_value(decisions))
