@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decision_service.adapters.mlflow_store import CHAMPION, DIGEST_TAG, open_client, sqlite_file
+from decision_service.adapters.mlflow_store import ABSENT, CHAMPION, DIGEST_TAG, open_client, sqlite_file
 from decision_service.artifact import OpenScorer, ServiceUnknown, load_artifact, registered_name
 from decision_service.core.decide import Scorer
 from decision_service.core.errors import ModelRejected, NotFound, Unavailable
@@ -23,8 +23,6 @@ from decision_service.core.record import ModelVersion
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
     from mlflow.tracking import MlflowClient
-
-_ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # the latter for an alias that is not set
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +139,7 @@ class MlflowCatalogue:
         try:
             return ask(self._client)
         except MlflowException as error:
-            if error.error_code in _ABSENT:
+            if error.error_code in ABSENT:
                 return None
             raise
 

@@ -19,6 +19,9 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 DIGEST_TAG = "artifact_digest"
 """Tag of a model version: the digest of its artifact folder."""
 
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""Error codes of MLflow for what is not there; the latter for an alias that is not set."""
+
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
