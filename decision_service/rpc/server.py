@@ -14,6 +14,7 @@ from decision_service.pb import (
     decision_service_pb2_grpc,
 )
 from decision_service.rpc.interceptors import BoundedPool, CallCounts, Guard
+from decision_service.rpc.probes import Health
 from decision_service.rpc.servicer import AdminServicer, DecisionServicer
 from decision_service.service import DecisionService
 
@@ -43,7 +44,7 @@ class Server:
         self.counts = CallCounts()
         self._pool = BoundedPool(threads)
         self._guard = Guard(self._pool, max_inflight, self.counts)
-        self._health = health.HealthServicer()
+        self._health = Health()
         self._grpc = grpc.server(self._pool, interceptors=(self._guard,), options=OPTIONS)
         # The generated functions are untyped.
         decision_service_pb2_grpc.add_DecisionServiceServicer_to_server(  # type: ignore[no-untyped-call]
@@ -74,7 +75,7 @@ class Server:
 
     def stop(self, grace_s: float) -> None:
         """Report NOT_SERVING, refuse new calls, finish those in flight for up to `grace_s` seconds, and stop."""
-        self._health.enter_graceful_shutdown()
+        self._health.drain()
         self._grpc.stop(grace_s).wait()
         self._guard.close()
         self._pool.shutdown(wait=False)
