@@ -258,7 +258,7 @@ class _Rows:
         expected = 1 - missing
         variance = float((np.square(self.balance) * np.maximum(squares - np.square(expected), 0)).sum())
         surplus = float((balanced - self.balance * expected).sum())
-        return surplus / np.sqrt(variance) if variance > 1e-9 else 0.0
+        return surplus / float(np.sqrt(variance)) if variance > 1e-9 else 0.0
 
     def difference(
         self, challenger: str, ours: FloatArray, reference: str, theirs: FloatArray, design: ope.DesignTerms

@@ -133,10 +133,10 @@ def judge(evaluation: Evaluation, rules: GateRules | None = None) -> Judgement:
         reasons = [f"effective sample size {effective:.0f} is below {rules.least_effective_rows:.0f}"]
     elif interval.low > -rules.margin:
         verdict = Verdict.PROMOTE
-        reasons = [f"lower bound of the difference {interval.low:+.4g} is above {-rules.margin:g}"]
+        reasons = [f"lower bound of the difference {interval.low:+.4g} is above {0 - rules.margin:g}"]
     elif interval.mean <= -rules.margin:
         verdict = Verdict.HOLD
-        reasons = [f"estimated difference {interval.mean:+.4g} is not above {-rules.margin:g}"]
+        reasons = [f"estimated difference {interval.mean:+.4g} is not above {0 - rules.margin:g}"]
     else:
         needed = rows_needed(difference, rules)
         if needed is None or needed > rules.patience * evaluation.n:
@@ -148,7 +148,7 @@ def judge(evaluation: Evaluation, rules: GateRules | None = None) -> Judgement:
             needed = None
         else:
             verdict = Verdict.INSUFFICIENT
-            reasons = [f"lower bound of the difference {interval.low:+.4g} is not above {-rules.margin:g} yet"]
+            reasons = [f"lower bound of the difference {interval.low:+.4g} is not above {0 - rules.margin:g} yet"]
     sentence = _sentence(verdict, evaluation, interval, needed, bool(failed), rules)
     return Judgement(verdict, sentence, tuple(reasons), interval, needed, checks, rules)
 

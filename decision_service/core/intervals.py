@@ -204,7 +204,7 @@ def rate_interval(successes: float, n: int, alpha: float = DEFAULT_ALPHA) -> Int
     if n == 0:
         return Interval(math.nan, 0.0, 1.0, 0)
     z = z_value(alpha / 2)
-    rate = successes / n
+    rate = float(successes) / n
     centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
     width = z / (1 + z * z / n) * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n))
     return Interval(rate, max(0.0, centre - width), min(1.0, centre + width), n)
