@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from decision_service import bootstrap
@@ -13,7 +13,14 @@ from decision_service.core.program import Program
 from decision_service.settings import Settings
 
 if TYPE_CHECKING:
+    from decision_service.adapters.feast_features import RefreshableSource
+    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.redis_policies import RedisPolicies
+    from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.core.explain import Explanation
+    from decision_service.ports import Warehouse
+    from training.promote import Entry
+    from training.track import Tracking
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,9 +44,12 @@ def load(settings: Settings) -> dict[str, int]:
     """Log → warehouse, until the log is drained; rows by table."""
     from decision_service.loader import drain
 
-    return {kind.value: rows for kind, rows in drain(
-        bootstrap.open_log(settings), bootstrap.open_warehouse(settings), settings.load_batch
-    ).items()}
+    return {
+        kind.value: rows
+        for kind, rows in drain(
+            bootstrap.open_log(settings), bootstrap.open_warehouse(settings), settings.load_batch
+        ).items()
+    }
 
 
 def join(settings: Settings) -> dict[str, Any]:
@@ -50,7 +60,35 @@ def join(settings: Settings) -> dict[str, Any]:
     return asdict(join_outcomes(bootstrap.open_warehouse(settings), programs, clock_from(settings.clock).now_ms()))
 
 
-def train(settings: Settings, program: str = "") -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """What training and promotion work with."""
+
+    warehouse: Warehouse
+    tracking: Tracking
+    catalogue: MlflowCatalogue
+    features: RefreshableSource
+    policies: RedisPolicies
+    signals: RedisSignals
+    now_ms: int
+
+
+def _learning(settings: Settings) -> _Learning:
+    from training.track import Tracking
+
+    features = bootstrap.open_features(settings)
+    return _Learning(
+        bootstrap.open_warehouse(settings),
+        Tracking(settings.tracking_uri, None if settings.mlflow_uri else settings.artifacts_path),
+        bootstrap.open_catalogue(settings, features),
+        features,
+        bootstrap.open_policies(settings),
+        bootstrap.open_signals(settings),
+        clock_from(settings.clock).now_ms(),
+    )
+
+
+def train(settings: Settings, program: str = "") -> dict[str, dict[str, object]]:
     """Rewards → challenger → evaluation → gate → registry; a report per program.
 
     Raises:
@@ -58,36 +96,68 @@ def train(settings: Settings, program: str = "") -> dict[str, dict[str, Any]]:
     """
     from training.pipeline import train_program
 
-    signals = bootstrap.open_signals(settings)
-    warehouse = bootstrap.open_warehouse(settings)
-    features = bootstrap.open_features(settings)
-    now_ms = clock_from(settings.clock).now_ms()
-    policies = bootstrap.open_policies(settings)
+    chosen = _chosen(settings, program)
+    parts = _learning(settings)
     return {
         name: train_program(
-            warehouse,
-            chosen,
-            features.schema(chosen.feature_service),
-            policies.program_at,
-            settings.tracking_uri,
-            now_ms=now_ms,
-            notify=signals.models_changed,
+            parts.warehouse,
+            one,
+            parts.features.schema(one.feature_service),
+            parts.policies.program_at,
+            parts.tracking,
+            parts.catalogue,
+            parts.now_ms,
+            parts.signals.models_changed,
         ).to_json()
-        for name, chosen in _chosen(settings, program).items()
+        for name, one in chosen.items()
     }
 
 
-def promote(settings: Settings, program: str, version: int, author: str) -> dict[str, Any]:
+def promote(settings: Settings, program: str, version: int, author: str) -> dict[str, object]:
     """Registered version → champion, by hand."""
-    raise NotImplementedError(program, version, author)
+    from training import promote as ledger
+
+    _chosen(settings, program)
+    parts = _learning(settings)
+    entry = ledger.promote(
+        parts.warehouse,
+        parts.tracking,
+        parts.catalogue,
+        program,
+        str(version),
+        author,
+        parts.now_ms,
+        parts.signals.models_changed,
+    )
+    return _moved(entry)
 
 
-def rollback(settings: Settings, program: str, to_version: int | None, author: str) -> dict[str, Any]:
+def rollback(settings: Settings, program: str, to_version: int | None, author: str) -> dict[str, object]:
     """Champion → an earlier one."""
-    raise NotImplementedError(program, to_version, author)
+    from training import promote as ledger
+
+    _chosen(settings, program)
+    parts = _learning(settings)
+    entry = ledger.rollback(
+        parts.warehouse,
+        parts.tracking,
+        parts.catalogue,
+        program,
+        author,
+        parts.now_ms,
+        parts.signals.models_changed,
+        None if to_version is None else str(to_version),
+    )
+    return _moved(entry)
 
 
-def learn(settings: Settings, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
+def _moved(entry: Entry | None) -> dict[str, object]:
+    if entry is None:
+        return {"changed": False}
+    return {"changed": True, "from": entry.from_version, "to": entry.to_version, "digest": entry.digest}
+
+
+def learn(settings: Settings, progress: Progress | None = None) -> dict[str, dict[str, object]]:
     """One turn of the whole cycle but the load, which the loader does all the time."""
     build_features(settings, progress)
     join(settings)

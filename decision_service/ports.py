@@ -181,7 +181,10 @@ class Ledger(Protocol):
 class LogReader(Protocol):
     """The loader's end of the log. Entries are never lost before `trim`."""
 
-    shards: int
+    @property
+    def shards(self) -> int:
+        """How many streams there are."""
+        ...
 
     def read(self, after: Mapping[int, int], limit: int) -> Sequence[LogEntry]:
         """Up to `limit` entries per shard with sequence greater than `after[shard]` (absent: from the start)."""

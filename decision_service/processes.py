@@ -58,7 +58,7 @@ def run_worker(settings: Settings, supervised: bool) -> None:
     try:
         lifetime.wait()
     finally:
-        server.drain(settings.drain_s)
+        server.stop(settings.drain_s)
         worker.refresher.stop()
 
 

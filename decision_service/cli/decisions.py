@@ -85,7 +85,9 @@ def _explained(decision_id: str, target: str, home: Path | None):  # type: ignor
 
         explanation = explain_from_warehouse(chosen, decision_id)
         if explanation is None:
-            raise NotFound("decision", decision_id, f"neither the service ({asked}) nor the warehouse has it") from asked
+            raise NotFound(
+                "decision", decision_id, f"neither the service ({asked}) nor the warehouse has it"
+            ) from asked
         return explanation
 
 
@@ -99,7 +101,9 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     backlog = decision_log.backlog()
     programs = bootstrap.open_policies(chosen).current().programs
     if as_json:
-        print_json({"processes": processes, "backlog": backlog, "programs": {n: p.version for n, p in programs.items()}})
+        print_json(
+            {"processes": processes, "backlog": backlog, "programs": {n: p.version for n, p in programs.items()}}
+        )
         return
     print_table(
         "Programs",

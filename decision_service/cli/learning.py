@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated
 
 import typer
@@ -20,9 +21,8 @@ def build_features(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(report)
     else:
-        print_table(
-            "Features", ("view", *next(iter(report.values()), {})), [(view, *row.values()) for view, row in report.items()]
-        )
+        rows = [tuple(view.values()) for view in report["views"]]
+        print_table("Features", tuple(report["views"][0]) if rows else (), rows)
 
 
 def load(home: Home = None, as_json: AsJson = False) -> None:
@@ -66,7 +66,7 @@ def promote(
     """Make a registered model version the champion by hand; the promotion ledger records who did."""
     from decision_service import jobs
 
-    report = jobs.promote(settings(home), program, version, author)
+    report = jobs.promote(settings(home), program, version, author or getpass.getuser())
     print_json(report) if as_json else print_pairs("Promoted", report)
 
 
@@ -80,5 +80,5 @@ def rollback(
     """Return to an earlier champion model; workers swap within seconds."""
     from decision_service import jobs
 
-    report = jobs.rollback(settings(home), program, to_version, author)
+    report = jobs.rollback(settings(home), program, to_version, author or getpass.getuser())
     print_json(report) if as_json else print_pairs("Rolled back", report)
