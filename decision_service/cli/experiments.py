@@ -7,18 +7,72 @@ from typing import Annotated
 
 import typer
 
-from decision_service.cli.terminal import AsJson, Home
+from decision_service.cli.terminal import AsJson, Home, print_json, progress_bar, settings
+from decision_service.core.errors import InvalidRequest
 
 
-def demo(home: Home = None, as_json: AsJson = False) -> None:
-    """Simulate a retailer for several weeks through the whole product, and report lift against every group."""
-    raise NotImplementedError(home, as_json)
+def demo(
+    home: Home = None,
+    customers: Annotated[int, typer.Option(min=20, help="Customers by the end of the simulation.")] = 2_000,
+    weeks: Annotated[int, typer.Option(min=1, max=26, help="Simulated weeks; tastes change halfway.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the simulated customers.")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a retailer for several weeks through the whole product, and report lift against every group.
+
+    Everything runs in a folder of its own, `demo` below the home, which is emptied first.
+    """
+    from decision_service.demo.report import render
+    from decision_service.demo.retailer import RetailerConfig
+    from decision_service.demo.run import run_demo
+
+    with progress_bar() as progress:
+        result = run_demo(settings(home), progress, RetailerConfig(customers, weeks * 7, seed))
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _print(render(result))
 
 
 def replay(
-    dataset: Annotated[str, typer.Argument(help="hillstrom, obd, or a CSV file with --mapping.")],
+    dataset: Annotated[str, typer.Argument(help="`hillstrom`, `open_bandit`, or a CSV file with --mapping.")],
+    data_dir: Annotated[Path, typer.Option(help="Folder of a built-in dataset.")] = Path(),
+    mapping: Annotated[Path | None, typer.Option(help="YAML that says what the CSV's columns mean.")] = None,
+    reward: Annotated[str | None, typer.Option(help="Outcome to optimise; the dataset's first by default.")] = None,
+    policy: Annotated[str, typer.Option(help="open_bandit: whose log, `random` or `bts`.")] = "random",
+    campaign: Annotated[str, typer.Option(help="open_bandit: `men`, `women` or `all`.")] = "men",
+    rows: Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")] = None,
+    checkpoints: Annotated[int, typer.Option(min=0, max=50, help="How often models are trained on the way.")] = 8,
+    seed: Annotated[int, typer.Option(help="Seed of the order of rows.")] = 1,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a logged experiment through the whole product: every row is a real Decide."""
-    raise NotImplementedError(dataset, home, as_json, Path, typer)
+    """Run a logged experiment through the whole product: every row is a real Decide (docs/replay.md).
+
+    Everything runs in a folder of its own, `replay` below the home, which is emptied first.
+    """
+    from decision_service.replay import datasets
+    from decision_service.replay.report import render
+    from decision_service.replay.run import run_replay
+
+    match dataset:
+        case "hillstrom":
+            experiment = datasets.hillstrom(data_dir, reward or "visit")
+        case "open_bandit" | "obd":
+            experiment = datasets.open_bandit(data_dir, policy, campaign, reward or "click")
+        case _ if mapping is not None:
+            experiment = datasets.from_csv(Path(dataset), mapping, reward)
+        case _:
+            raise InvalidRequest.of("dataset", f"{dataset!r} is not hillstrom or open_bandit; for a CSV give --mapping")
+    with progress_bar() as progress:
+        result = run_replay(settings(home), experiment.sample(rows, seed), progress, checkpoints=checkpoints)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        _print(render(result))
+
+
+def _print(renderable: object) -> None:
+    from rich.console import Console
+
+    Console().print(renderable)
