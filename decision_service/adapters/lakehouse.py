@@ -1,17 +1,23 @@
 """The warehouse as a folder of Delta tables (ACID commits, row deletion), with DuckDB as SQL engine.
 
-Writers use Delta's optimistic concurrency: a commit that conflicts with another's is computed again on the new
-state. A load records the last sequence of each shard as a Delta application transaction of the same commit, and
-Delta refuses a commit whose transaction id moved since the snapshot it was computed on; so even two loaders at
-once load every entry exactly once. Full replacements carry a transaction id too, as Delta would otherwise let
-two of them both keep their rows on a table without files.
+A load records the last sequence of each shard as a Delta application transaction of the same commit, and Delta
+refuses a commit whose transaction id moved since the snapshot it was computed on; so even two loaders at once load
+every entry exactly once.
+
+Writers of a table take turns by a file lock, which the system releases when a process dies. Delta's optimistic
+concurrency alone does not do: deltalake 1.6 lets two compactions of one snapshot both commit, which doubles every
+row, and lets a full replacement keep the files of a compaction that it did not see. Conflicts that Delta does
+notice (writers other than this class) are computed again on the new state. Readers take no lock: each table is
+read at the snapshot of the moment, and its files stay for the retention.
 """
 
 from __future__ import annotations
 
+import fcntl
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -27,7 +33,8 @@ from decision_service.ports import EntryKind, LogEntry
 
 T = TypeVar("T")
 
-ATTEMPTS = 12
+ATTEMPTS = 8
+LOCK_DEADLINE_S = 120.0  # longer than a compaction takes
 MAX_SHARDS = 256  # as in Settings.shards
 SMALL_FILES = 8  # a table with fewer files is left as it is
 TARGET_BYTES = 64 * 1024 * 1024
@@ -71,7 +78,7 @@ class Lakehouse:
                 )  # fmt: skip
             return len(fresh)
 
-        return _retried(attempt)
+        return self._in_turn(kind.value, attempt)
 
     def loaded(self, kind: EntryKind) -> Mapping[int, int]:
         """Shard → last loaded sequence of the kind's table."""
@@ -104,24 +111,37 @@ class Lakehouse:
 
         def attempt() -> None:
             present = self._open(table)
-            transaction = Transaction("replace", present.version() + 1 if present else 0)
-            self._write(present, table, rows, "overwrite", [transaction], where)
+            self._write(present, table, rows, "overwrite", where=where)
 
-        _retried(attempt)
+        self._in_turn(table, attempt)
 
     def append(self, table: str, rows: pa.Table) -> None:
         """Append rows; creates the table."""
         rows = tables.conform(table, rows)
-        _retried(lambda: self._write(self._open(table), table, rows, "append"))
+        self._in_turn(table, lambda: self._write(self._open(table), table, rows, "append"))
 
     def forget(self, customer_id: str) -> int:
         """Delete every row of a customer from every table; how many. The files go when their retention has passed."""
         predicate = "customer_id = '{}'".format(customer_id.replace("'", "''"))
-        return sum(_retried(partial(self._delete, name, predicate)) for name in self.tables())
+        return sum(self._in_turn(name, partial(self._delete, name, predicate)) for name in self.tables())
 
     def compact(self) -> int:
         """Merge small files, and drop those that nothing has referenced for the retention; how many were dropped."""
-        return sum(_retried(partial(self._compact, name)) for name in self.tables())
+        return sum(self._in_turn(name, partial(self._compact, name)) for name in self.tables())
+
+    def _in_turn(self, table: str, attempt: Callable[[], T]) -> T:
+        """The first attempt on a table that does not conflict; each one starts from the newest snapshot."""
+        for number in range(ATTEMPTS):
+            try:
+                with _locked(self.path / ".locks" / table):
+                    return attempt()
+            except CommitFailedError as error:
+                conflict = error
+                # Jitter keeps writers that collided from colliding again.
+                time.sleep(random.uniform(0.002, 0.02) * 2 ** min(number, 5))  # noqa: S311 - not a secret
+            except (DeltaError, OSError) as error:
+                raise Unavailable("warehouse", str(error)) from error
+        raise Unavailable("warehouse", f"{ATTEMPTS} commits in a row conflicted with other writers: {conflict}")
 
     def _folder(self, table: str) -> str:
         return str(self.path / table)
@@ -131,6 +151,8 @@ class Lakehouse:
             return DeltaTable(self._folder(table))
         except TableNotFoundError:
             return None
+        except DeltaError as error:
+            raise Unavailable("warehouse", str(error)) from error
 
     def _source(self, name: str) -> Any:
         # Words that are no table's name are looked up too; a directory check is cheaper than opening.
@@ -182,15 +204,22 @@ def _app_id(shard: int) -> str:
     return f"shard-{shard}"
 
 
-def _retried(attempt: Callable[[], T]) -> T:
-    """The first attempt that does not conflict; each one starts from the newest snapshot."""
-    for number in range(ATTEMPTS):
-        try:
-            return attempt()
-        except CommitFailedError as error:
-            conflict = error
-            # Jitter keeps writers that collided from colliding again.
-            time.sleep(random.uniform(0.002, 0.02) * 2 ** min(number, 5))  # noqa: S311 - not a secret
-        except (DeltaError, OSError) as error:
-            raise Unavailable("warehouse", str(error)) from error
-    raise Unavailable("warehouse", f"{ATTEMPTS} commits in a row conflicted with other writers: {conflict}")
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the file's lock; other threads and processes wait.
+
+    Raises:
+        Unavailable: another writer held it for LOCK_DEADLINE_S.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_DEADLINE_S
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise Unavailable("warehouse", f"another writer has held {path} too long") from error
+                time.sleep(0.003)
+        yield  # closing the file releases the lock
