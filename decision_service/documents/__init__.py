@@ -17,7 +17,14 @@ from decision_service.documents import build, checks, violations
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import Data, read
 
-__all__ = ["contact_policy_json_schema", "normalise", "parse_contact_policy", "parse_program", "program_json_schema"]
+__all__ = [
+    "contact_policy_json_schema",
+    "is_contact_policy",
+    "normalise",
+    "parse_contact_policy",
+    "parse_program",
+    "program_json_schema",
+]
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -38,6 +45,16 @@ def parse_contact_policy(text: str, version: int = 0) -> ContactPolicy:
         InvalidRequest: with every mistake; `field` is a path and line, such as `caps[2].limit (line 14)`.
     """
     return build.contact_policy(_parse(text, ContactPolicyDocument, checks.contact_policy_mistakes), version)
+
+
+def is_contact_policy(text: str) -> bool:
+    """Whether a document is a contact policy and not a program: it has none of the keys that only programs need.
+
+    Raises:
+        InvalidRequest: it is not YAML or JSON.
+    """
+    required = {name for name, field in ProgramDocument.model_fields.items() if field.is_required()}
+    return not required & set(read(text).data)
 
 
 def normalise(text: str) -> str:

@@ -1,0 +1,116 @@
+"""Published documents: how one is stored, and how what is stored becomes the snapshot that Decide reads."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TypeAlias, TypeVar
+
+from decision_service.core.errors import InvalidRequest
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.ports import Audit, Published
+
+log = logging.getLogger(__name__)
+
+Stored: TypeAlias = str | bytes
+_Parsed = TypeVar("_Parsed", Program, ContactPolicy)
+
+CONTACT_POLICY = "contact policy"
+NOTHING = Published(revision=0, programs={}, policy=ContactPolicy())
+
+# Versions never change, so the parsed form of one may be shared by all who ask, and is the same object each time.
+program_of = lru_cache(maxsize=1024)(parse_program)
+contact_policy_of = lru_cache(maxsize=256)(parse_contact_policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A published document: canonical JSON and its audit. `version` counts from 1."""
+
+    version: int
+    document: str
+    audit: Audit
+
+    def to_json(self) -> str:
+        """As stored."""
+        return json.dumps(
+            {
+                "version": self.version,
+                "document": self.document,
+                "author": self.audit.author,
+                "at_ms": self.audit.at_ms,
+                "note": self.audit.note,
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: Stored) -> Entry:
+        """From what is stored; keys of later releases are ignored.
+
+        Raises:
+            InvalidRequest: it is not an entry.
+        """
+        try:
+            stored = json.loads(text)
+            audit = Audit(str(stored["author"]), int(stored["at_ms"]), str(stored["note"]))
+            return cls(int(stored["version"]), str(stored["document"]), audit)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidRequest.of("entry", f"what is stored is no published document: {error!r}") from error
+
+
+def snapshot(
+    before: Published,
+    revision: int,
+    programs: Mapping[str, Stored],
+    policy: Stored | None,
+    history: Callable[[str | None], Sequence[Stored]],
+) -> tuple[Published, dict[str, str]]:
+    """The snapshot of the latest stored entries, and what is wrong with those that cannot be read.
+
+    One that cannot be read, such as a document of a later release, is replaced by the newest version that can be:
+    `history` gives all entries of a program, or of the contact policy for None, oldest first. Without any, what
+    `before` has stays. A contact policy that nobody here can read leaves no programs: nobody is contacted without it.
+    """
+    problems: dict[str, str] = {}
+    readable: dict[str, Program] = {}
+    for name, text in programs.items():
+        found, problem = _newest(text, partial(history, name), program_of)
+        if problem:
+            problems[f"program {name}"] = problem
+        if found := found or before.programs.get(name):
+            readable[name] = found
+    if policy is None:
+        return Published(revision, readable, ContactPolicy()), problems
+    in_force, problem = _newest(policy, partial(history, None), contact_policy_of)
+    if problem:
+        problems[CONTACT_POLICY] = problem
+    if in_force is None and before.policy.version == 0:
+        readable = {}
+    for part, problem in problems.items():
+        log.warning("the published %s cannot be read, an earlier version stays in force: %s", part, problem)
+    return Published(revision, readable, in_force or before.policy), problems
+
+
+def _newest(
+    text: Stored, history: Callable[[], Sequence[Stored]], parse: Callable[[str, int], _Parsed]
+) -> tuple[_Parsed | None, str]:
+    """The entry parsed, else the newest of its history that can be; and what is wrong with the entry."""
+    try:
+        return _parsed(text, parse), ""
+    except InvalidRequest as error:
+        problem = str(error)
+    for earlier in reversed(history()):
+        try:
+            return _parsed(earlier, parse), problem
+        except InvalidRequest:
+            continue
+    return None, problem
+
+
+def _parsed(text: Stored, parse: Callable[[str, int], _Parsed]) -> _Parsed:
+    entry = Entry.from_json(text)
+    return parse(entry.document, entry.version)

@@ -1,0 +1,250 @@
+"""What every policy store does: in memory and in Redis."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+import redis
+
+from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
+from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.adapters.redis_policies import RedisPolicies
+from decision_service.core.errors import InvalidRequest, NotFound, Unavailable
+from decision_service.core.program import ContactPolicy
+from decision_service.ports import Audit, PolicyStore, Published
+
+ANNA = Audit(author="anna", at_ms=1_700_000_000_000, note="first")
+BEN = Audit(author="ben", at_ms=1_700_000_060_000)
+Store: TypeAlias = MemoryPolicies | RedisPolicies
+
+
+def program(name: str = "welcome", lease: str = "15m") -> str:
+    return f"""
+name: {name}
+features: {{service: customer_v1}}
+actions:
+  - {{id: hello_email, channel: email, message: hello}}
+reward: {{outcomes: {{visit: 1}}, window: 1d}}
+lease: {lease}
+"""
+
+
+POLICY = "caps: [{id: week, limit: 3, rolling: 7d}]"
+
+
+@pytest.fixture(params=["memory", "redis"])
+def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    if request.param == "memory":
+        yield MemoryPolicies()
+        return
+    policies = RedisPolicies(request.getfixturevalue("redis_url"), 2_000)
+    yield policies
+    policies.close()
+
+
+@pytest.fixture
+def redis_store(redis_url: str) -> Iterator[Callable[[], RedisPolicies]]:
+    """Makes stores on one Redis, as in several workers."""
+    made: list[RedisPolicies] = []
+
+    def make() -> RedisPolicies:
+        made.append(RedisPolicies(redis_url, 2_000))
+        return made[-1]
+
+    yield make
+    for policies in made:
+        policies.close()
+
+
+def test_both_forms_are_policy_stores(store: Store) -> None:
+    """Type checkers hold them to the port; here nothing is published yet."""
+    port: PolicyStore = store
+    store.refresh()
+    assert port.current() == Published(0, {}, ContactPolicy())
+
+
+def test_published_programs_are_current(store: Store) -> None:
+    """A published program is in the publisher's snapshot at once, with its version and a new revision."""
+    published = store.publish_program(program(), ANNA)
+    assert (published.name, published.version, published.audit) == ("welcome", 1, ANNA)
+    assert json.loads(published.document)["lease"] == "15m"
+    current = store.current()
+    assert current.programs["welcome"].version == 1
+    assert current.programs["welcome"].lease_s == 900
+    store.publish_program(program("other"), ANNA)
+    assert set(store.current().programs) == {"welcome", "other"}
+    assert store.current().revision > current.revision
+
+
+def test_a_changed_document_is_the_next_version(store: Store) -> None:
+    """Versions count up by one per program, and every one stays readable with its audit."""
+    store.publish_program(program(), ANNA)
+    store.publish_program(program("other"), ANNA)
+    assert store.publish_program(program(lease="20m"), BEN).version == 2
+    assert store.current().programs["welcome"].lease_s == 1200
+    assert [(v.version, v.audit) for v in store.versions("welcome")] == [(1, ANNA), (2, BEN)]
+
+
+def test_an_unchanged_document_is_the_same_version(store: Store) -> None:
+    """Another layout of the same content publishes nothing."""
+    first = store.publish_program(program(), ANNA)
+    revision = store.current().revision
+    assert store.publish_program("# a comment\n" + program(), BEN) == first
+    assert store.publish_program(first.document, BEN) == first
+    assert store.publish_policy(POLICY, ANNA) == store.publish_policy(POLICY, BEN) == 1
+    assert store.current().revision == revision + 1
+    assert len(store.versions("welcome")) == 1
+
+
+def test_a_broken_document_is_refused_whole(store: Store) -> None:
+    """Nothing is published, nothing moves."""
+    store.publish_program(program(), ANNA)
+    store.publish_policy(POLICY, ANNA)
+    before = store.current()
+    with pytest.raises(InvalidRequest):
+        store.publish_program(program() + "nonsense: 1\n", BEN)
+    with pytest.raises(InvalidRequest):
+        store.publish_policy("caps: [{id: week, limit: 0, rolling: 7d}]", BEN)
+    assert store.current() is before
+    assert len(store.versions("welcome")) == 1
+
+
+def test_the_contact_policy_is_versioned_too(store: Store) -> None:
+    """Each change is the next version; earlier ones and the empty version 0 stay readable."""
+    assert store.publish_policy(POLICY, ANNA) == 1
+    assert store.publish_policy("{}", ANNA) == 2
+    assert store.current().policy == ContactPolicy(version=2)
+    assert store.policy_at(1).caps[0].limit == 3
+    assert store.policy_at(0) == ContactPolicy()
+    with pytest.raises(NotFound):
+        store.policy_at(3)
+
+
+def test_a_rollback_publishes_an_earlier_document_as_a_new_version(store: Store) -> None:
+    """History is only ever added to."""
+    store.publish_program(program(), ANNA)
+    store.publish_program(program(lease="20m"), ANNA)
+    rolled_back = store.rollback_program("welcome", 1, BEN)
+    assert (rolled_back.version, rolled_back.audit) == (3, BEN)
+    assert store.current().programs["welcome"].lease_s == 900
+    assert [store.program_at("welcome", version).lease_s for version in (1, 2, 3)] == [900, 1200, 900]
+
+
+@pytest.mark.parametrize("version", [-1, 0, 2])
+def test_what_was_never_published_is_not_found(store: Store, version: int) -> None:
+    """Unknown names and versions are named in the error."""
+    store.publish_program(program(), ANNA)
+    with pytest.raises(NotFound, match="welcome"):
+        store.program_at("welcome", version)
+    with pytest.raises(NotFound, match="welcome"):
+        store.rollback_program("welcome", version, BEN)
+    with pytest.raises(NotFound, match="nothing"):
+        store.versions("nothing")
+
+
+def test_concurrent_publishers_lose_nothing(store: Store) -> None:
+    """Four publishers of ten different documents each leave forty versions, numbered without gaps."""
+    errors: list[Exception] = []
+
+    def publish(publisher: int) -> None:
+        try:
+            for i in range(10):
+                store.publish_program(program(lease=f"{publisher * 10 + i + 1}m"), Audit(f"p{publisher}", i))
+        except Exception as error:  # noqa: BLE001 — reported by the assertion below
+            errors.append(error)
+
+    threads = [threading.Thread(target=publish, args=(publisher,)) for publisher in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    versions = store.versions("welcome")
+    assert [v.version for v in versions] == list(range(1, 41))
+    assert len({v.document for v in versions}) == 40
+    assert store.current().programs["welcome"].version == 40
+
+
+def test_other_workers_see_it_with_their_next_refresh(redis_store: Callable[[], RedisPolicies]) -> None:
+    """A snapshot stands still between refreshes; an unchanged program keeps its very object."""
+    publisher, worker = redis_store(), redis_store()
+    publisher.publish_program(program(), ANNA)
+    assert worker.current().programs == {}
+    assert worker.refresh()
+    welcome = worker.current().programs["welcome"]
+    publisher.publish_program(program("other"), ANNA)
+    assert worker.refresh()
+    assert worker.current() == publisher.current()
+    assert worker.current().programs["welcome"] is welcome
+    assert not worker.refresh()
+
+
+def test_an_unreadable_document_leaves_the_earlier_version_in_force(
+    redis_store: Callable[[], RedisPolicies], redis_url: str
+) -> None:
+    """Neither a running worker nor one that starts is taken down; other programs go live, and it is reported."""
+    publisher, running = redis_store(), redis_store()
+    publisher.publish_program(program(), ANNA)
+    running.refresh()
+    broken = json.dumps({"version": 2, "document": '{"of": "a later release"}', "author": "", "at_ms": 0, "note": ""})
+    with redis.Redis.from_url(redis_url) as client:
+        client.rpush("nba:{policies}:program:welcome", broken)
+        client.hset("nba:{policies}:programs", "welcome", broken)
+        client.rpush("nba:{policies}:contact_policy", b"\xff not even JSON")
+    publisher.publish_program(program("other"), ANNA)
+    starting = redis_store()
+    for worker in (running, starting):
+        worker.refresh()
+        assert set(worker.problems) == {"program welcome", "contact policy"}
+    assert {n: p.version for n, p in running.current().programs.items()} == {}
+    publisher.publish_policy(POLICY, ANNA)
+    for worker in (running, starting):
+        worker.refresh()
+        assert {n: p.version for n, p in worker.current().programs.items()} == {"welcome": 1, "other": 1}
+        assert worker.current().policy.caps[0].limit == 3
+        assert set(worker.problems) == {"program welcome"}
+    assert publisher.publish_program(program(lease="20m"), ANNA).version == 3
+    assert publisher.problems == {}
+
+
+def test_no_program_serves_under_a_contact_policy_that_cannot_be_read(
+    redis_store: Callable[[], RedisPolicies], redis_url: str
+) -> None:
+    """A worker that starts has no caps to hold then, so it contacts nobody; one that has them goes on with them."""
+    publisher, running = redis_store(), redis_store()
+    publisher.publish_program(program(), ANNA)
+    publisher.publish_policy(POLICY, ANNA)
+    running.refresh()
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete("nba:{policies}:contact_policy")
+        client.rpush("nba:{policies}:contact_policy", "{}")
+        client.incr("nba:{policies}:revision")
+    starting = redis_store()
+    starting.refresh()
+    running.refresh()
+    assert starting.current().programs == {}
+    assert set(running.current().programs) == {"welcome"}
+    assert running.current().policy.caps[0].limit == 3
+
+
+def test_the_snapshot_outlives_redis(tmp_path: Path) -> None:
+    """While Redis is down the last snapshot is served and publishing is unavailable; afterwards all goes on."""
+    server = EmbeddedRedis(tmp_path, free_port())
+    with server:
+        store = RedisPolicies(server.url, 2_000)
+        store.publish_program(program(), ANNA)
+        before = store.current()
+        server.stop()
+        with pytest.raises(Unavailable):
+            store.refresh()
+        with pytest.raises(Unavailable):
+            store.publish_program(program(lease="20m"), ANNA)
+        assert store.current() is before
+        server.start()
+        assert store.publish_program(program(lease="20m"), ANNA).version == 2
+        store.close()
