@@ -15,7 +15,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from decision_service.adapters.mlflow_store import CHAMPION
@@ -60,7 +60,7 @@ class Plan:
     least_new_rows: fewer new ones since the last run are not worth another.
     """
 
-    rules: GateRules = GateRules()
+    rules: GateRules = field(default_factory=GateRules)
     candidates: tuple[Candidate, ...] = CANDIDATES
     seed: int = 1
     least_rows: int = 300
@@ -151,7 +151,7 @@ def train_program(
     if mismatches:
         _log.error("%s: %d decisions do not encode as they did when served", program.name, mismatches)
 
-    manifest = _manifest(program, inputs, fitted, history, unseen, now_ms)
+    manifest = _manifest(program, inputs, fitted, history, now_ms)
     at_ms = max(now_ms, past[-1].at_ms + 1) if past else now_ms
     with tempfile.TemporaryDirectory(prefix="nba-train-") as name:
         folder = Path(name)
@@ -266,7 +266,6 @@ def _manifest(
     inputs: tuple[str, ...],
     fitted: Fitted,
     history: LoggedDataset,
-    unseen: LoggedDataset,
     now_ms: int,
 ) -> Manifest:
     return Manifest(
