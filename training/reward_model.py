@@ -21,14 +21,13 @@ from decision_service.core.values import Value, Values
 from training.dataset import LoggedDataset, LoggedRow
 
 FOLDS = 3
-_TREES = 60
+_TREES = 40
 _PARAMETERS: Mapping[str, object] = {
     "objective": "l2",
-    "learning_rate": 0.1,
-    "num_leaves": 15,
-    "min_data_in_leaf": 40,
-    "min_data_per_group": 40,
-    "cat_smooth": 20.0,
+    "learning_rate": 0.15,
+    "num_leaves": 8,
+    "min_data_in_leaf": 60,
+    "max_cat_to_onehot": 64,
     "lambda_l2": 5.0,
     "max_bin": 63,
     "deterministic": True,

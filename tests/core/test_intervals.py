@@ -102,7 +102,7 @@ def test_anytime_bound_holds_at_every_look() -> None:
     rng = np.random.default_rng(2)
     alpha, runs, crossed_anytime, crossed_normal = 0.1, 200, 0, 0
     for _ in range(runs):
-        # Like weighted differences: mostly small and negative, sometimes large; the mean is 0.05 · 9.5 - 0.95 · 0.5 = 0.
+        # Like weighted differences: mostly small and negative, sometimes large; mean 0.05 · 9.5 - 0.95 · 0.5 = 0.
         terms = np.where(rng.random(4_000) < 0.05, 9.5, -0.5)
         seen = Moments()
         anytime = normal = False

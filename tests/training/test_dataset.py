@@ -1,0 +1,177 @@
+"""The dataset: what is kept, in which order, and that nothing but the log is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from decision_service.adapters.memory_warehouse import MemoryWarehouse
+from decision_service.core.errors import InvalidRequest, NotFound
+from decision_service.core.program import Action, Aggregation, Group, GroupShares, Program, RewardDefinition
+from decision_service.core.record import DecisionRecord, Option, PolicyKind
+from decision_service.core.values import NO_ACTION
+from decision_service.ports import EntryKind
+from tests.logged import T0, ListLog, activation, decision, outcome, untrainable
+from tests.training.simulated_log import simulated_log
+from training.dataset import LoggedDataset, read_dataset
+from training.join import join_outcomes
+
+PROGRAM = Program(
+    name="spring",
+    version=3,
+    feature_service="spring_v1",
+    actions=(Action("email_a", "email", "a"),),
+    reward=RewardDefinition({"purchase": 1.0}, window_s=3_600, aggregation=Aggregation.ANY),
+    groups=GroupShares("salt"),
+)
+
+
+def program_at(name: str, version: int) -> Program:
+    if (name, version) != ("spring", 3):
+        raise NotFound("program", f"{name} version {version}")
+    return PROGRAM
+
+
+def warehouse_of(*bodies: object, joined: bool = True) -> MemoryWarehouse:
+    warehouse, log = MemoryWarehouse(), ListLog()
+    log.add(*bodies)  # type: ignore[arg-type]
+    for kind in EntryKind:
+        warehouse.load(kind, [entry for entry in log.entries if entry.kind is kind])
+    if joined:
+        join_outcomes(warehouse, {"spring": PROGRAM}, T0 + 30 * 86_400_000)
+    return warehouse
+
+
+def drawn(record: DecisionRecord, group: Group, policy: PolicyKind) -> DecisionRecord:
+    return replace(record, group=group, policy=policy)
+
+
+def test_a_row_holds_what_was_logged() -> None:
+    """Features, live counters and context as served, feasible actions with probabilities, choice, reward, group."""
+    warehouse = warehouse_of(decision("d1"), activation("d1"), outcome("o1", 60, decision_id="d1"))
+    [row] = read_dataset(warehouse, PROGRAM, program_at).rows
+    assert dict(row.known) == {
+        "age": 41, "spend": 1.5, "tags": ("a", "b"), "views_1d": 2, "page": "home", "vip": None,
+    }  # fmt: skip
+    assert isinstance(row.known["age"], int)
+    assert isinstance(row.known["spend"], float)
+    assert [action.id for action in row.actions] == ["email_a", NO_ACTION]
+    assert row.actions[0] is PROGRAM.actions[0]
+    assert (row.probabilities, row.chosen, row.probability, row.reward) == ((0.75, 0.25), 0, 0.75, 1.0)
+    assert (row.group, row.policy, row.model_version) == (Group.TREATMENT, PolicyKind.MODEL, "7")
+    assert (row.decided_at_ms, row.encoding_digest) == (T0, "abc")
+
+
+def test_context_overrides_features_of_the_same_name() -> None:
+    """What the caller sent is what the model saw."""
+    record = decision("d1")
+    record = replace(record, request=replace(record.request, context={"age": 7}))
+    [row] = read_dataset(warehouse_of(record, activation("d1")), PROGRAM, program_at).rows
+    assert row.known["age"] == 7
+
+
+def test_only_learnable_decisions_with_true_probabilities_are_kept() -> None:
+    """Not: unsent, failed, untrainable, baseline, holdout, business as usual, another program."""
+    treatment, control = Group.TREATMENT, Group.RANDOM_CONTROL
+    kept = [
+        drawn(decision("sent", at_s=1), treatment, PolicyKind.MODEL),
+        drawn(decision("uniform", at_s=2), treatment, PolicyKind.UNIFORM),
+        drawn(decision("control", at_s=3), control, PolicyKind.UNIFORM),
+        drawn(decision("nothing", at_s=4, action=NO_ACTION), treatment, PolicyKind.MODEL),
+    ]
+    left = [
+        decision("unsent", at_s=5),
+        decision("failed", at_s=6),
+        untrainable(decision("race", at_s=7)),
+        drawn(decision("baseline", at_s=8), treatment, PolicyKind.BASELINE),
+        drawn(decision("usual", at_s=9), Group.BUSINESS_AS_USUAL, PolicyKind.BASELINE),
+        drawn(decision("holdout", at_s=10, action=NO_ACTION), Group.HOLDOUT, PolicyKind.HOLDOUT),
+        decision("other", at_s=11, program="other"),
+    ]
+    sent = [activation(d) for d in ("sent", "uniform", "control", "race", "baseline", "usual", "other")]
+    warehouse = warehouse_of(*kept, *left, *sent, activation("failed", "FAILED"))
+    dataset = read_dataset(warehouse, PROGRAM, program_at)
+    assert [row.decision_id for row in dataset.rows] == ["sent", "uniform", "control", "nothing"]
+
+
+def test_facts_count_the_decisions_that_were_not_learnable_too() -> None:
+    """Join rates say how many matured decisions for an action were reported sent; calibration counts every draw."""
+    bodies = [decision(f"d{i}", at_s=i) for i in range(4)] + [decision("n", at_s=9, action=NO_ACTION)]
+    dataset = read_dataset(warehouse_of(*bodies, activation("d0")), PROGRAM, program_at)
+    assert {(join.action, join.matured, join.learnable) for join in dataset.facts.joined} == {
+        ("email_a", 4, 1),
+        (NO_ACTION, 1, 1),
+    }
+    assert dataset.facts.by_action is not None
+    drawn_times = dict(zip(dataset.facts.by_action.categories, dataset.facts.by_action.drawn, strict=True))
+    assert drawn_times == {"email_a": 4, NO_ACTION: 1}
+    assert dataset.split(0.5)[0].facts is dataset.facts
+
+
+def test_the_window_is_half_open_and_an_empty_warehouse_is_empty() -> None:
+    """Rows at `since_ms` count, rows at `until_ms` do not; before any join there are none."""
+    bodies = [decision(f"d{i}", at_s=i, action=NO_ACTION) for i in range(3)]
+    warehouse = warehouse_of(*bodies)
+    dataset = read_dataset(warehouse, PROGRAM, program_at, T0 + 1_000, T0 + 2_000)
+    assert [row.decision_id for row in dataset.rows] == ["d1"]
+    assert len(read_dataset(warehouse_of(*bodies, joined=False), PROGRAM, program_at)) == 0
+    assert len(read_dataset(MemoryWarehouse(), PROGRAM, program_at)) == 0
+
+
+def test_an_unknown_program_version_or_action_is_named() -> None:
+    """The log and the published programs must agree."""
+    with pytest.raises(NotFound, match="version 9"):
+        read_dataset(warehouse_of(replace(decision("d", action=NO_ACTION), program_version=9)), PROGRAM, program_at)
+    options = (Option("sms_z", 0.5), Option(NO_ACTION, 0.5))
+    with pytest.raises(InvalidRequest, match=r"sms_z.*version 3"):
+        read_dataset(warehouse_of(replace(decision("d", action=NO_ACTION), options=options)), PROGRAM, program_at)
+
+
+def test_impossible_rows_are_refused_by_name() -> None:
+    """A probability of 0 or a reward beyond its bounds is an error, not a weight."""
+    row = simulated_log(np.random.default_rng(0), 1, 0).rows[0]
+    for wrong in (replace(row, reward=1.5), replace(row, probabilities=(0.0,) * 6), replace(row, reward=float("nan"))):
+        with pytest.raises(InvalidRequest, match="d1000"):
+            LoggedDataset.of("spring", RewardDefinition({"visit": 1.0}, 60), [row, wrong])
+
+
+def test_arrays_spread_feasible_actions_over_columns() -> None:
+    """NO_ACTION is the last column; what was not feasible has probability 0."""
+    log = simulated_log(np.random.default_rng(1), 3, 0)
+    first = replace(
+        log.rows[0], actions=(log.rows[0].actions[3], log.rows[0].actions[5]), probabilities=(0.3, 0.7), chosen=0
+    )
+    dataset = LoggedDataset.of(log.program, log.reward, [first, *log.rows[1:]])
+    assert dataset.actions == ("a0", "a1", "a2", "a3", "a4", NO_ACTION)
+    assert dataset.logged[0].tolist() == [0, 0, 0, 0.3, 0, 0.7]
+    assert dataset.feasible[0].tolist() == [False, False, False, True, False, True]
+    assert dataset.chosen[0] == 3
+    assert dataset.logged.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_splits_are_ordered_in_time_and_deterministic() -> None:
+    """Whatever order rows come in, the same earlier and later rows result; equal times stay together."""
+    log = simulated_log(np.random.default_rng(2), 100, 0)
+    shuffled = [log.rows[i] for i in np.random.default_rng(3).permutation(100)]
+    earlier, later = LoggedDataset.of(log.program, log.reward, shuffled).split(0.3)
+    assert (len(earlier), len(later)) == (70, 30)
+    assert earlier.rows[-1].decided_at_ms < later.rows[0].decided_at_ms
+    assert earlier.rows + later.rows == log.rows
+    tied = LoggedDataset.of(
+        log.program, log.reward, [replace(r, decided_at_ms=r.decided_at_ms // 40) for r in shuffled]
+    )
+    before, after = tied.split(0.3)
+    assert not {r.decided_at_ms for r in before.rows} & {r.decided_at_ms for r in after.rows}
+    with pytest.raises(InvalidRequest, match="holdout"):
+        log.split(1.0)
+
+
+def test_the_digest_is_that_of_the_decisions_and_their_rewards() -> None:
+    """Order of arrival does not matter; one changed reward does."""
+    log = simulated_log(np.random.default_rng(4), 20, 0)
+    again = LoggedDataset.of(log.program, log.reward, reversed(log.rows))
+    changed = [replace(log.rows[0], reward=1 - log.rows[0].reward), *log.rows[1:]]
+    assert again.digest == log.digest
+    assert LoggedDataset.of(log.program, log.reward, changed).digest != log.digest
