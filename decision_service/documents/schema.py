@@ -174,10 +174,10 @@ class GroupsDocument(Document):
     salt: Id | None = Field(
         None, description="Seed of the assignment; the program's name by default. A new one assigns everyone anew."
     )
-    treatment: Share = Field(0, description="Served by the model.")
-    random_control: Share = Field(0, description="Served uniformly at random.")
-    business_as_usual: Share = Field(0, description="Served the baseline.")
-    holdout: Share = Field(0, description="Never contacted by this program.")
+    treatment: Share = Field("0%", validate_default=True, description="Served by the model.")
+    random_control: Share = Field("0%", validate_default=True, description="Served uniformly at random.")
+    business_as_usual: Share = Field("0%", validate_default=True, description="Served the baseline.")
+    holdout: Share = Field("0%", validate_default=True, description="Never contacted by this program.")
 
 
 class ExplorationDocument(Document):

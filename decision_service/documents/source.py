@@ -21,10 +21,10 @@ from decision_service.core.errors import InvalidRequest, Violation
 Data: TypeAlias = "dict[str, Data] | list[Data] | str | int | float | bool | None"
 Location: TypeAlias = tuple[str | int, ...]
 
-MAX_LENGTH = 1_000_000
+MAX_LENGTH = 300_000
 """Longest document, in characters."""
 
-MAX_NODES = 100_000
+MAX_NODES = 50_000
 """Keys, items and values of a document with its aliases followed, so that nested aliases cannot explode."""
 
 MAX_DEPTH = 32
@@ -34,6 +34,19 @@ class _Loader(yaml.SafeLoader):
     """Only finds nodes; which scalar is what is decided in `_SCALARS`."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's own shape
+
+    # The scanner's time grows with the square of the nesting, and the composer recurses: stop both early.
+    def fetch_flow_collection_start(self, TokenClass: type[yaml.Token]) -> None:  # noqa: N803  PyYAML's name
+        self._limit(self.flow_level)
+        super().fetch_flow_collection_start(TokenClass)
+
+    def add_indent(self, column: int) -> bool:
+        self._limit(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def _limit(self, depth: int) -> None:
+        if depth > MAX_DEPTH:
+            raise yaml.scanner.ScannerError(None, None, f"nested deeper than {MAX_DEPTH} levels", self.get_mark())
 
 
 _STR, _MAP, _SEQ = "tag:yaml.org,2002:str", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
@@ -204,6 +217,8 @@ class _Walk:
             for pattern, convert in _SCALARS:
                 if pattern.fullmatch(text):
                     return self._number(node, at, convert, text)
+        if text.isascii():
+            return text
         try:
             # `\ud83d\ude00`, as JSON writes what lies beyond 16 bits, comes as two surrogates.
             return text.encode("utf-16", "surrogatepass").decode("utf-16")

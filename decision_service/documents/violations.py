@@ -71,19 +71,20 @@ def _description(model: type[BaseModel], location: Location) -> str:
 def known_keys(model: type[BaseModel], location: Location) -> dict[str, FieldInfo]:
     """The keys, as written, of the part of a document at a location."""
     for part in location:
-        if isinstance(part, str) and (field := _keys(model).get(part)):
-            model = _model_of(field.annotation) or model
-    return _keys(model)
+        if isinstance(part, str) and (field := keys_of(model).get(part)):
+            model = model_of(field.annotation) or model
+    return keys_of(model)
 
 
-def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The keys of a part of a document, as written."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def _model_of(annotation: Any) -> type[BaseModel] | None:
+def model_of(annotation: Any) -> type[BaseModel] | None:
     """The model inside a list, an optional or an annotated type."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if get_origin(annotation) in (list, Union, UnionType, Annotated):
-        return next((found for inner in get_args(annotation) if (found := _model_of(inner))), None)
+        return next((found for inner in get_args(annotation) if (found := model_of(inner))), None)
     return None

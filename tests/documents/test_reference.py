@@ -1,0 +1,75 @@
+"""The pages that explain documents keep in step with the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from decision_service.adapters.cel_rules import check_rule
+from decision_service.core.reasons import Reason
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents.reference import keys, programs_page, reasons_page
+from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
+
+DOCS = Path(__file__).parents[2] / "docs"
+PROGRAMS = (DOCS / "programs.md").read_text()
+AROUND = {
+    "name": "around",
+    "features": {"service": "customer_v1"},
+    "actions": [
+        {"id": channel, "channel": channel, "message": channel, "tags": ["promotion"]}
+        for channel in ("email", "sms", "push")
+    ],
+    "reward": {"outcomes": {"visit": 1}, "window": "1d"},
+}
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PROGRAMS, re.DOTALL)
+
+
+@pytest.mark.parametrize("block", blocks("yaml"))
+def test_every_yaml_example_is_valid(block: str) -> None:
+    """Whole programs as they are; parts within a program around them."""
+    part = yaml.load(block, yaml.BaseLoader)
+    whole = block if "name" in part else yaml.safe_dump({k: v for k, v in AROUND.items() if k not in part}) + block
+    assert parse_program(whole).actions
+
+
+@pytest.mark.parametrize("rule", [line for block in blocks("cel") for line in block.splitlines()])
+def test_every_rule_example_is_valid(rule: str) -> None:
+    """The rules that people copy compile."""
+    check_rule(rule)
+
+
+@pytest.mark.parametrize(
+    ("example", "model"), [("program.yaml", ProgramDocument), ("contact_policy.yaml", ContactPolicyDocument)]
+)
+def test_the_example_documents_show_every_key(example: str, model: type[ProgramDocument]) -> None:
+    """Each key of the schema stands in the example, in the commented choices at least, and the example is valid."""
+    text = (DOCS / "examples" / example).read_text()
+    (parse_program if model is ProgramDocument else parse_contact_policy)(text)
+    names = {path.rpartition(".")[2] for path, _ in keys(model)}
+    assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+def test_the_tables_of_keys_follow_the_schema() -> None:
+    """`python -m decision_service.documents.reference` would change nothing."""
+    assert programs_page(PROGRAMS) == PROGRAMS
+    assert all(field.description for model in (ProgramDocument, ContactPolicyDocument) for _, field in keys(model))
+
+
+def test_the_page_of_reasons_follows_the_code() -> None:
+    """It is as generated, and every reason says what can be done."""
+    assert (DOCS / "reasons.md").read_text() == reasons_page()
+    assert all(reason.meaning.endswith(".") and reason.remedy.endswith(".") for reason in Reason)
+
+
+def test_the_glossary_has_the_words_of_the_code() -> None:
+    """Every group, and the central nouns."""
+    glossary = (DOCS / "glossary.md").read_text()
+    for word in ("TREATMENT", "HOLDOUT", "probability", "predicted reward", "guardrail", "lease", "matured"):
+        assert word in glossary
