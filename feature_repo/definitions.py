@@ -13,12 +13,15 @@ from pathlib import Path
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, PushSource, ValueType
 from feast.types import Array, Bool, FeastType, Float64, Int64, String
 
-# `feature_repo.build` hands DATA_DIR in; the plain `feast` command takes the home that the product would take.
-DATA_DIR = Path(globals().get("DATA_DIR") or Path(os.environ.get("NBA_HOME", "../.nba"), "features")).resolve()
+# `feature_repo.build` hands DATA_DIR in; the plain `feast` command takes the home that the product would take, and
+# needs the folder to be there: it makes one level of its registry's path, no more.
+if "DATA_DIR" not in globals():
+    DATA_DIR = (Path(os.environ.get("NBA_HOME") or Path(__file__).parent.parent / ".nba") / "features").resolve()
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
 
 
 def _source(view: str) -> FileSource:
-    return FileSource(name=view, path=str(DATA_DIR / f"{view}.parquet"), timestamp_field="event_timestamp")
+    return FileSource(name=view, path=str(Path(DATA_DIR, f"{view}.parquet")), timestamp_field="event_timestamp")
 
 
 def _fields(**types: FeastType) -> list[Field]:
