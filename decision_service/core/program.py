@@ -1,6 +1,6 @@
 """What marketers declare: programs, actions and guardrails, frozen once published.
 
-Times are UTC epoch milliseconds (`*_ms`), durations are seconds (`*_s`). `documents.py` reads these
+Times are UTC epoch milliseconds (`*_ms`), durations are seconds (`*_s`). `documents` reads these
 from YAML or JSON; nothing here parses.
 """
 
