@@ -183,7 +183,7 @@ class Refresher:
             "revision": published.revision,
             "programs": {name: program.version for name, program in published.programs.items()},
             "models": dict(self._catalogue.status()),
-            "errors": self._errors,
+            "errors": {**self._errors, **self._policies.problems},
             "backlog": self._backlog,
         }
         self._signals.report(self.name, time.time_ns() // 1_000_000, status)

@@ -31,6 +31,7 @@ from decision_service.core.record import (
     DecideRequest,
     DecisionRecord,
     Event,
+    FeatureStatus,
     Option,
     Outcome,
     PolicyKind,
@@ -130,8 +131,7 @@ class DecisionService:
         now_ms = self._clock.now_ms()
         # 3. Gather, in parallel: features and the customer's ledger state, one round trip each.
         pending_state = self._ledger.begin_read(request.customer_id, request.request_id)
-        pending_features = self._features.begin(program.feature_service, request.customer_id, now_ms)
-        features = pending_features.result()
+        features = self._served(program, request.customer_id, now_ms)
         try:
             read = pending_state.result()
         except Unavailable:
@@ -180,8 +180,21 @@ class DecisionService:
             )
         return Decided(record, _action(self._program_of(record), record.chosen))
 
+    def _served(self, program: Program, customer_id: str, now_ms: int) -> ServedFeatures:
+        try:
+            return self._features.begin(program.feature_service, customer_id, now_ms).result()
+        except NotFound:
+            # Not built yet, or dropped: what the program says of missing features applies.
+            return ServedFeatures(FeatureStatus.UNAVAILABLE)
+
+    def _schema(self, program: Program) -> Mapping[str, ValueType]:
+        try:
+            return self._features.schema(program.feature_service)
+        except NotFound:
+            return {}
+
     def _validate_context(self, program: Program, request: DecideRequest) -> None:
-        declared: dict[str, ValueType] = {**self._features.schema(program.feature_service), **program.context}
+        declared: dict[str, ValueType] = {**self._schema(program), **program.context}
         violations = [
             Violation(f"context[{name!r}]", f"is {type(value).__name__}, but the program expects {declared[name]}")
             for name, value in request.context.items()
@@ -209,15 +222,19 @@ class DecisionService:
         Raises:
             NotFound: no such decision within the ledger's retention.
             Conflict: another status was reported before.
-            InvalidRequest: a NO_ACTION decision cannot have been sent.
+            InvalidRequest: a NO_ACTION decision cannot have been sent; a time in the future or before the decision.
         """
         record = self._ledger.record(decision_id)
         now_ms = self._clock.now_ms()
         sent_ms = now_ms if at_ms is None else at_ms
         if status is ActivationStatus.SENT and not record.is_contact:
             raise InvalidRequest.of("status", "a NO_ACTION decision has nothing to send; report SKIPPED or nothing")
-        if sent_ms > now_ms + FUTURE_TOLERANCE_MS:
+        if sent_ms > now_ms + CLOCK_TOLERANCE_MS:
             raise InvalidRequest.of("at_ms", f"{sent_ms} lies in the future; the server's time is {now_ms}")
+        if sent_ms < record.decided_at_ms - CLOCK_TOLERANCE_MS:
+            raise InvalidRequest.of("at_ms", f"{sent_ms} lies before the decision at {record.decided_at_ms}")
+        # A contact dated before its decision would leave its caps' windows too early.
+        sent_ms = max(sent_ms, record.decided_at_ms)
         late = record.reservation is not None and sent_ms > record.reservation.lease_expires_at_ms
         activation = Activation(decision_id, record.request.customer_id, status, sent_ms, now_ms, detail, late)
         contact = None
@@ -334,7 +351,8 @@ class DecisionService:
         return Audit(author, self._clock.now_ms(), note)
 
 
-FUTURE_TOLERANCE_MS = 60_000
+CLOCK_TOLERANCE_MS = 60_000
+"""By how much a runner's clock may differ from the server's."""
 
 
 def digest_body(request: DecideRequest) -> str:
