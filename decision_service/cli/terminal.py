@@ -7,12 +7,14 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from decision_service.core.errors import InvalidRequest, NbaError
-from decision_service.settings import Settings
+
+if TYPE_CHECKING:
+    from decision_service.settings import Settings
 
 DONE, FAILED, INVALID, UNAVAILABLE = 0, 1, 2, 3
 
@@ -34,6 +36,7 @@ def settings(home: Path | None = None, **overrides: Any) -> Settings:
     from pydantic import ValidationError
 
     from decision_service.core.errors import Violation
+    from decision_service.settings import Settings
 
     given = {name: value for name, value in {"home": home, **overrides}.items() if value is not None}
     try:
