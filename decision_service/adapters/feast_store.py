@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+import prometheus_client  # noqa: F401 - before Feast, which else makes its every counter a file in /tmp
 import yaml
 
 from decision_service.core.errors import InvalidRequest, Violation

@@ -199,7 +199,7 @@ def test_sql_reaches_the_online_store(tmp_path: Path, built: Built) -> None:
 
 
 def test_the_plain_sdk_reads_what_was_built(warehouse: MemoryWarehouse, built: Built) -> None:
-    """Online and offline, Feast itself gives the built values; materialising again changes nothing."""
+    """Feast itself gives the built values online; its offline table has them with event times in microseconds."""
     built.build(warehouse)
     store = open_store(REPO, built.redis_url, built.data_dir)
     service = store.get_feature_service("customer_v1")
