@@ -40,11 +40,11 @@ def experiment(
 
 @pytest.mark.parametrize("champion", [None, WRONG], ids=["no champion", "champion"])
 def test_null_experiments_promote_no_more_than_alpha(champion: Sequence[int] | None) -> None:
-    """Where no action matters, at most alpha of 150 challengers are ever promoted over three looks, within binomial
+    """Where no action matters, at most alpha of 100 challengers are ever promoted over two looks, within binomial
     slack; the one-shot rule keeps its rate at its one look."""
-    rng, runs, alpha, anytime, one_shot = np.random.default_rng(11), 150, 0.1, 0, 0
+    rng, runs, alpha, anytime, one_shot = np.random.default_rng(11), 100, 0.1, 0, 0
     for _ in range(runs):
-        evaluations = experiment(rng, 0.0, champion, 600, looks=3)
+        evaluations = experiment(rng, 0.0, champion, 500, looks=2)
         rules = GateRules(alpha=alpha, least_effective_rows=20)
         anytime += any(judge(e, rules).verdict is Verdict.PROMOTE for e in evaluations)
         once = judge(evaluations[-1], replace(rules, look=Look.ONE_SHOT))
