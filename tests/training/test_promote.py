@@ -159,7 +159,7 @@ def test_holding_moves_nothing(bench: Bench) -> None:
 
 
 def test_the_ledger_only_grows(bench: Bench) -> None:
-    """An entry that is not later than the last one is refused, so two runs at once cannot both be recorded."""
+    """An entry that is not later than the last one is refused, and the champion stays what it was."""
     bench.promote("1")
     entry = Entry("welcome", bench.now_ms, "PROMOTE", "1", "2", "d", "trainer", "better", {})
     with pytest.raises(Conflict, match="not before"):
