@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.core.explain import Explanation
     from decision_service.ports import Warehouse
+    from training.pipeline import Plan
     from training.promote import Entry
     from training.track import Tracking
 
@@ -88,7 +89,7 @@ def _learning(settings: Settings) -> _Learning:
     )
 
 
-def train(settings: Settings, program: str = "") -> dict[str, dict[str, object]]:
+def train(settings: Settings, program: str = "", plan: Plan | None = None) -> dict[str, dict[str, object]]:
     """Rewards → challenger → evaluation → gate → registry; a report per program.
 
     Raises:
@@ -108,6 +109,7 @@ def train(settings: Settings, program: str = "") -> dict[str, dict[str, object]]
             parts.catalogue,
             parts.now_ms,
             parts.signals.models_changed,
+            plan,
         ).to_json()
         for name, one in chosen.items()
     }

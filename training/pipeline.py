@@ -58,6 +58,7 @@ class Plan:
 
     least_rows: fewer learnable decisions than this are not trained on.
     least_new_rows: fewer new ones since the last run are not worth another.
+    window_s: only decisions of so many last seconds fit and judge, where tastes change; None is all of them.
     """
 
     rules: GateRules = field(default_factory=GateRules)
@@ -65,6 +66,7 @@ class Plan:
     seed: int = 1
     least_rows: int = 300
     least_new_rows: int = 50
+    window_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,8 @@ def train_program(
     champion = _champion(program, tracking, catalogue)
     if why := _nothing_to_do(dataset, past, fingerprint, plan):
         return TrainReport(program.name, SKIPPED, why, len(dataset), champion=champion.version)
-    history, later = dataset.split(HOLDOUT)
+    recent = dataset if plan.window_s is None else dataset.between(now_ms - plan.window_s * 1000, now_ms + 1)
+    history, later = recent.split(HOLDOUT)
     unseen = later.between(champion.trained_until_ms, 2**62)
     if not len(history) or not len(unseen):
         why = "no decisions are left that neither the champion nor a challenger would have learned from"
