@@ -4,110 +4,65 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.memory_catalogue import MemoryCatalogue
+from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory_ledger import MemoryLedger
+from decision_service.adapters.memory_policies import MemoryPolicies
 from decision_service.client import DecisionClient
-from decision_service.core.errors import InvalidRequest, NotFound, Violation
-from decision_service.core.program import (
-    Action,
-    ContactPolicy,
-    FrequencyCap,
-    GroupShares,
-    Program,
-    RewardDefinition,
-)
-from decision_service.core.record import FeatureStatus, ServedFeatures
+from decision_service.core.record import ServedFeatures
 from decision_service.core.values import ValueType
-from decision_service.ports import Audit, ProgramVersion, Published
+from decision_service.ports import Audit, Pending
 from decision_service.rpc.server import Server
 from decision_service.service import DecisionService
 
-WELCOME = Program(
-    name="welcome",
-    version=1,
-    feature_service="customer_v1",
-    actions=(
-        Action("email_a", "email", "hello", payload_json='{"subject": "Hello"}'),
-        Action("push_b", "push", "hello", eligible="customer.age > 17"),
-        Action("sms_c", "sms", "hello", eligible="false"),
-    ),
-    reward=RewardDefinition({"visit": 1.0}, 3600),
-    groups=GroupShares("welcome"),
-    context={"page": ValueType.STRING},
-    live_events=("page_view",),
-    caps=(FrequencyCap("weekly", 3, window_s=7 * 86_400),),
-)
-
-
-@dataclass
-class Shelf:
-    """Programs by version (`ports.PolicyStore`); a document is a program's name, or, after a `?`, two mistakes."""
-
-    versions_of: dict[str, list[tuple[Program, ProgramVersion]]] = field(default_factory=dict)
-
-    def current(self) -> Published:
-        latest = {name: versions[-1][0] for name, versions in self.versions_of.items()}
-        return Published(sum(map(len, self.versions_of.values())), latest, ContactPolicy())
-
-    def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
-        if document.startswith("?"):
-            raise InvalidRequest([Violation("actions[0].channel", "is missing"), Violation("goal", "is unknown")])
-        versions = self.versions_of.setdefault(document, [])
-        published = ProgramVersion(document, len(versions) + 1, document, audit)
-        versions.append((replace(WELCOME, name=document, version=published.version), published))
-        return published
-
-    def publish_policy(self, document: str, audit: Audit) -> int:
-        return 1
-
-    def versions(self, name: str) -> Sequence[ProgramVersion]:
-        if name not in self.versions_of:
-            raise NotFound("program", name)
-        return [published for _, published in self.versions_of[name]]
-
-    def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
-        return self.publish_program(self.versions(name)[version - 1].document, audit)
-
-    def program_at(self, name: str, version: int) -> Program:
-        return self.versions_of[name][version - 1][0]
-
-    def policy_at(self, version: int) -> ContactPolicy:
-        return ContactPolicy()
+WELCOME = """
+name: welcome
+features: {service: customer_v1}
+context: {page: string}
+live_events: [page_view]
+actions:
+  - {id: email_a, channel: email, message: hello, payload: {subject: Hello}}
+  - {id: push_b, channel: push, message: hello, eligible: '!has(customer.age) || customer.age > 17'}
+  - {id: sms_c, channel: sms, message: hello, eligible: 'false'}
+caps: [{id: weekly, limit: 3, rolling: 7d}]
+reward: {outcomes: {visit: 1}, window: 1h}
+"""
 
 
 @dataclass
 class Gate:
-    """Features (`ports.FeatureSource`) that can be held back, to keep calls in flight; counts the reads begun."""
+    """In front of features (`ports.FeatureSource`): closed, it keeps calls in flight; it counts the reads begun."""
 
+    behind: MemoryFeatures
     opened: threading.Event = field(default_factory=threading.Event)
     reads: int = 0
     failure: Exception | None = None
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> Gate:
+    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
         self.reads += 1
-        return self
-
-    def result(self) -> ServedFeatures:
         assert self.opened.wait(30)
         if self.failure is not None:
             raise self.failure
-        return ServedFeatures(FeatureStatus.SERVED, {"age": 30}, {"profile": 1_700_000_000_000})
+        return self.behind.begin(service, customer_id, now_ms)
 
     def schema(self, service: str) -> Mapping[str, ValueType]:
-        return {"age": ValueType.INT}
+        return self.behind.schema(service)
 
 
 @pytest.fixture
-def gate() -> Gate:
-    """Features that are open until a test closes them."""
-    gate = Gate()
+def gate(clock: ManualClock) -> Gate:
+    """Features of the customer `c`, open until a test closes them."""
+    features = MemoryFeatures()
+    features.define("customer_v1", MemoryView("profile", {"age": ValueType.INT}))
+    features.put("profile", "c", {"age": 30}, clock.now_ms())
+    gate = Gate(features)
     gate.opened.set()
     return gate
 
@@ -115,10 +70,10 @@ def gate() -> Gate:
 @pytest.fixture
 def service(clock: ManualClock, gate: Gate) -> DecisionService:
     """With the program `welcome` published."""
-    shelf = Shelf()
-    shelf.publish_program("welcome", Audit("tests", clock.now_ms()))
+    policies = MemoryPolicies()
+    policies.publish_program(WELCOME, Audit("tests", clock.now_ms()))
     return DecisionService(
-        policies=shelf,
+        policies=policies,
         features=gate,
         ledger=MemoryLedger(),
         catalogue=MemoryCatalogue(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -34,7 +35,7 @@ from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grp
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.rpc.server import Server
 from decision_service.service import DecisionService
-from tests.rpc.conftest import Gate
+from tests.rpc.conftest import WELCOME, Gate
 
 NOW_MS = 1_700_000_000_000
 
@@ -144,8 +145,9 @@ def test_a_batch_stands_item_by_item(client: DecisionClient) -> None:
         (lambda c: c.get_decision("nope"), NotFound, "decision 'nope'"),
         (lambda c: c.get_decision(5), InvalidRequest, "decision_id: cannot be the int 5"),
         (lambda c: c.explain(""), InvalidRequest, "decision_id: must not be empty"),
-        (lambda c: c.apply_program("?", "me"), InvalidRequest, "actions[0].channel: is missing; goal: is unknown"),
-        (lambda c: c.apply_program("welcome", ""), InvalidRequest, "author: must not be empty"),
+        (lambda c: c.apply_program(WELCOME.replace("email_a", ""), "me"), InvalidRequest, "actions[0].id"),
+        (lambda c: c.apply_program("name: [", "me"), InvalidRequest, "line"),
+        (lambda c: c.apply_program(WELCOME, ""), InvalidRequest, "author: must not be empty"),
         (lambda c: c.get_program("welcom"), NotFound, "welcom"),
         (lambda c: c.get_program("welcome", 9), NotFound, "versions are 1 to 1"),
     ],
@@ -172,11 +174,13 @@ def test_very_many_violations_still_arrive(server: Server) -> None:
 
 def test_programs_are_published_and_rolled_back(client: DecisionClient) -> None:
     """Publishing makes a version, a rollback makes another; each is audited."""
-    assert client.apply_program("winback", "ada", "first") == ("winback", 1)
-    assert client.apply_program("winback", "bob") == ("winback", 2)
+    first, second = WELCOME.replace("welcome", "winback"), WELCOME.replace("welcome", "winback").replace("1h", "2h")
+    assert client.apply_program(first, "ada", "first") == ("winback", 1)
+    assert client.apply_program(second, "bob") == ("winback", 2)
     assert client.rollback_program("winback", 1, "ada", "as it was") == 3
     program, history = client.get_program("winback")
-    assert (program.version, program.document) == (3, "winback")
+    assert program.document == client.get_program("winback", 1)[0].document
+    assert json.loads(program.document)["name"] == "winback"
     assert [(p.version, p.audit.author, p.audit.note) for p in history] == [
         (1, "ada", "first"),
         (2, "bob", ""),
@@ -184,7 +188,24 @@ def test_programs_are_published_and_rolled_back(client: DecisionClient) -> None:
     ]
     assert client.get_program("winback", 2)[0].audit.author == "bob"
     assert [(p.name, p.version, p.actions) for p in client.list_programs()] == [("welcome", 1, 3), ("winback", 3, 3)]
-    assert client.apply_contact_policy("caps: []", "ada") == 1
+
+
+def test_the_contact_policy_is_published(client: DecisionClient) -> None:
+    """It acts on the next decision, whose record names its version."""
+    assert client.apply_contact_policy("consent: {features: {email: email_consent}, default: deny}", "ada") == 1
+    answer = client.decide(request())
+    assert answer.policy_version == 1
+    assert ("email_a", Reason.NO_CONSENT) in {(e.action, e.reason) for e in answer.exclusions}
+
+
+def test_all_mistakes_of_a_document_arrive_at_once(client: DecisionClient) -> None:
+    """A program with several mistakes is refused with each of them at its path, and nothing is published."""
+    document = WELCOME.replace("limit: 3", "limit: 0").replace("channel: push", "chanel: push").replace("1h", "soon")
+    with pytest.raises(InvalidRequest) as caught:
+        client.apply_program(document, "ada")
+    paths = {violation.field.split(" ")[0] for violation in caught.value.violations}
+    assert paths >= {"caps[0].limit", "actions[1].chanel", "reward.window"}
+    assert [p.version for p in client.list_programs()] == [1]
 
 
 def test_a_suppression_acts_at_once(client: DecisionClient) -> None:
