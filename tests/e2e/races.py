@@ -136,9 +136,7 @@ def audit(sandbox: Sandbox, race: Race) -> Audit:
     contacts = sent_contacts(sandbox.warehouse, {"race": {a.id: a for a in published.programs["race"].actions}})
     complete = completeness(sandbox.warehouse, race.acknowledged)
     caps = (*published.policy.caps, *published.programs["race"].caps)
-    return Audit(
-        cap_violations(contacts, caps), complete.missing, complete.duplicates, complete.rows, len(contacts)
-    )
+    return Audit(cap_violations(contacts, caps), complete.missing, complete.duplicates, complete.rows, len(contacts))
 
 
 def wait_for_restart(sandbox: Sandbox, before: int, timeout_s: float = 30.0) -> None:
