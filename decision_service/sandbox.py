@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from decision_service import bootstrap, jobs
 from decision_service.adapters.clocks import FileClock
@@ -17,6 +17,9 @@ from decision_service.core.errors import InvalidRequest, Unavailable
 from decision_service.ports import Published, Warehouse
 from decision_service.settings import Settings
 from decision_service.supervisor import Stack
+
+if TYPE_CHECKING:
+    from training.pipeline import Plan
 
 PARTS = (
     "redis",
@@ -30,6 +33,10 @@ PARTS = (
     "mlflow.db-shm",
 )
 """What a home folder may hold; anything else in it is somebody's."""
+
+LEDGER = """
+SELECT program, to_version, verdict, note, epoch_ms(promoted_at) AS at_ms FROM promotions ORDER BY at_ms
+"""
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total): moves one bar per `what`."""
@@ -123,24 +130,20 @@ class Sandbox:
         """Outcomes to rewards, as of the clock."""
         jobs.join(self.settings)
 
-    def learn(self) -> list[TrainingRun]:
+    def learn(self, plan: Plan | None = None) -> list[TrainingRun]:
         """Join, train, gate and promote every program; returns once the workers serve the new champions."""
         seen = len(self.training_runs())
         self.join()
-        jobs.train(self.settings)
+        jobs.train(self.settings, plan=plan)
         runs = self.training_runs()[seen:]
         self.await_champions({run.program: run.version for run in runs if run.verdict == "PROMOTE"})
         return runs
 
     def training_runs(self) -> list[TrainingRun]:
         """What became of every candidate so far, oldest first, from the promotion ledger."""
-        rows = (
-            self.warehouse.query(
-                "SELECT program, to_version, verdict, note, epoch_ms(promoted_at) AS at_ms FROM promotions ORDER BY at_ms"
-            ).to_pylist()
-            if "promotions" in self.warehouse.tables()
-            else []
-        )
+        if "promotions" not in self.warehouse.tables():
+            return []
+        rows = self.warehouse.query(LEDGER).to_pylist()
         return [TrainingRun(r["program"], r["to_version"] or "", r["verdict"], r["note"], r["at_ms"]) for r in rows]
 
     def await_champions(self, champions: Mapping[str, str], timeout_s: float = 15.0) -> None:

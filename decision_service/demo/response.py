@@ -17,7 +17,7 @@ from decision_service.core.values import NO_ACTION
 BASKET_BOUND = 100.0
 """No basket reaches this amount, so a reward of amount / 100 stays within [0, 1] without clipping."""
 
-BASE: Mapping[str, float] = {"win_back": 0.06, "cross_sell": 0.20, "welcome": 0.10}
+BASE: Mapping[str, float] = {"win_back": 0.06, "cross_sell": 0.12, "welcome": 0.08}
 """P(purchase within the reward window) of a customer who is left alone."""
 
 Phases = tuple[float, float]
@@ -25,21 +25,21 @@ EVERYONE = "everyone"
 
 # (program, action) → trait → what it adds to P(purchase): (before, after) tastes change midway.
 LIFTS: Mapping[tuple[str, str], Mapping[str, Phases]] = {
-    ("win_back", "email_discount"): {"bargain": (0.30, 0.06), "premium": (0.01, 0.01)},
-    ("win_back", "sms_discount"): {"bargain": (0.12, 0.34), "premium": (-0.02, -0.02)},
-    ("win_back", "email_new_arrivals"): {"premium": (0.14, 0.16), "fashion": (0.10, 0.06)},
-    ("win_back", "push_early_access"): {"gold": (0.34, 0.12), "silver": (0.18, 0.08)},
-    ("win_back", "email_service_check_in"): {"complaint": (0.26, 0.26), EVERYONE: (0.02, 0.02)},
-    ("win_back", "push_free_shipping"): {"bargain": (0.06, 0.08), "gold": (0.02, 0.30), "silver": (0.02, 0.22)},
-    ("cross_sell", "email_bundle"): {"home": (0.34, 0.10), EVERYONE: (0.02, 0.02)},
-    ("cross_sell", "email_picks"): {"fashion": (0.34, 0.12), EVERYONE: (0.02, 0.02)},
-    ("cross_sell", "push_restock"): {"beauty": (0.36, 0.14), EVERYONE: (0.01, 0.01)},
-    ("cross_sell", "sms_flash_sale"): {"browsing": (0.30, 0.30), "home": (-0.04, 0.24), "premium": (-0.08, -0.08)},
-    ("cross_sell", "push_early_access"): {"gold": (0.20, 0.20), "fashion": (0.00, 0.28), "beauty": (0.00, 0.26)},
-    ("welcome", "email_guide"): {"search": (0.24, 0.24), EVERYONE: (0.02, 0.02)},
-    ("welcome", "email_first_discount"): {"advert": (0.30, 0.08), "bargain": (0.04, 0.04)},
-    ("welcome", "sms_first_discount"): {"advert": (0.10, 0.34), "referral": (-0.04, -0.04)},
-    ("welcome", "push_app_tour"): {"referral": (0.32, 0.28), EVERYONE: (0.01, 0.01)},
+    ("win_back", "email_discount"): {"bargain": (0.50, 0.12), "premium": (0.02, 0.02)},
+    ("win_back", "sms_discount"): {"bargain": (0.20, 0.55), "premium": (-0.03, -0.03)},
+    ("win_back", "email_new_arrivals"): {"premium": (0.36, 0.42), "fashion": (0.06, 0.06)},
+    ("win_back", "push_early_access"): {"gold": (0.60, 0.25), "silver": (0.50, 0.20)},
+    ("win_back", "email_service_check_in"): {"complaint": (0.50, 0.50)},
+    ("win_back", "push_free_shipping"): {"bargain": (0.12, 0.16), "gold": (0.02, 0.50), "silver": (0.02, 0.40)},
+    ("cross_sell", "email_bundle"): {"home": (0.55, 0.20), EVERYONE: (0.02, 0.02)},
+    ("cross_sell", "email_picks"): {"fashion": (0.55, 0.20), EVERYONE: (0.02, 0.02)},
+    ("cross_sell", "push_restock"): {"beauty": (0.60, 0.25), EVERYONE: (0.01, 0.01)},
+    ("cross_sell", "sms_flash_sale"): {"browsing": (0.55, 0.55), "home": (-0.05, 0.45), "premium": (-0.08, -0.08)},
+    ("cross_sell", "push_early_access"): {"gold": (0.20, 0.20), "fashion": (0.00, 0.50), "beauty": (0.00, 0.50)},
+    ("welcome", "email_guide"): {"search": (0.55, 0.55), EVERYONE: (0.02, 0.02)},
+    ("welcome", "email_first_discount"): {"advert": (0.60, 0.15), "bargain": (0.04, 0.04)},
+    ("welcome", "sms_first_discount"): {"advert": (0.15, 0.60), "referral": (-0.05, -0.05)},
+    ("welcome", "push_app_tour"): {"referral": (0.60, 0.55), EVERYONE: (0.01, 0.01)},
 }
 
 COMPLAINT_DAMPENS = 0.25

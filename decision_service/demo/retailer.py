@@ -32,6 +32,8 @@ COMPLAINT_DAYS = 14
 DISSATISFIED = 2
 """A ticket closed with this satisfaction or less is a complaint."""
 BROWSING_SHARE = 0.25
+JOINING_SHARE = 0.35
+"""Share of the customers who sign up while the simulation runs."""
 _HISTORY_DAYS = 180
 
 
@@ -39,7 +41,7 @@ _HISTORY_DAYS = 180
 class RetailerConfig:
     """Size and seed of a simulation.
 
-    customers: how many there are by its end; a quarter of them sign up on the way.
+    customers: how many there are by its end; JOINING_SHARE of them sign up on the way.
     days: its length. drift_day: from this day on tastes are changed; halfway unless given.
     start_ms: UTC midnight of day 0, epoch milliseconds; 2026-01-05 is a Monday.
     """
@@ -118,7 +120,7 @@ class Retailer:
         self.basket = np.where(self.bargain, rng.uniform(15, 28, n), rng.uniform(45, 70, n))
         self.orders_per_day = 1 / rng.uniform(18, 70, n)
         self.tickets_per_day = np.where(rng.random(n) < 0.25, 1 / 30, 1 / 400)
-        joins_later = rng.random(n) < 0.25
+        joins_later = rng.random(n) < JOINING_SHARE
         self.signup_day = np.where(
             joins_later, rng.integers(0, max(self.config.days - 3, 1), n), -rng.integers(1, 900, n)
         )

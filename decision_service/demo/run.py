@@ -21,7 +21,9 @@ from decision_service.settings import Settings
 PROGRAMS = Path(__file__).parent / "programs"
 POLICY = "contact_policy.yaml"
 LEARN_EVERY_DAYS = 7
-BUILD_EVERY_DAYS = 3
+BUILD_AGAIN_AFTER_DAYS = 4
+LEARN_FROM_DAYS = 14
+"""Tastes change halfway: older decisions would teach what is no longer so."""
 REWARD_WINDOW_DAYS = 3
 AUTHOR = "nba demo"
 
@@ -82,14 +84,18 @@ def _publish(sandbox: Sandbox) -> None:
 
 
 def _before_a_day(sandbox: Sandbox, tables: SourceTables, retailer: Retailer, day: int) -> None:
-    """What the warehouse's jobs do at night: sources every few days, with features; models every week."""
-    learns = day > 0 and day % LEARN_EVERY_DAYS == 0
-    if learns or (day > 0 and day % BUILD_EVERY_DAYS == 0):
+    """What the warehouse's jobs do at night: sources and features twice a week, models weekly."""
+    from training.pipeline import Plan
+
+    if day == 0:
+        return
+    learns = day % LEARN_EVERY_DAYS == 0
+    if learns or day % LEARN_EVERY_DAYS == BUILD_AGAIN_AFTER_DAYS:
         sandbox.drain()
         tables.write(retailer, day, sandbox.clock.now_ms())
         sandbox.build_features()
     if learns:
-        sandbox.learn()
+        sandbox.learn(Plan(window_s=LEARN_FROM_DAYS * 86_400))
 
 
 def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, started: float) -> DemoResult:
