@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +31,8 @@ from rich.table import Table
 from decision_service.adapters.embedded_redis import free_port
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.pb import decision_service_pb2_grpc
-from loadtests.environment import Environment, Prepared, message_of, requests
+from loadtests.environment import Environment, Prepared
+from loadtests.traffic import message_of, requests
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
@@ -133,12 +135,16 @@ def main(
 ) -> None:
     """Measure Decide beside a no-op server, print a table with ratios, write JSON."""
     console = Console()
-    with tempfile.TemporaryDirectory() as scratch, console.status("starting Redis, features, model, worker …") as said:
-        with Prepared(Path(scratch)) as environment:
-            said.stop()
-            with noop_server(_one_response(environment), Path(scratch)) as noop:
-                subjects = [noop, decide_subject(environment)]
-                _run(subjects, environment, rounds, seconds, callers)
+    # MLflow's own, of its sqlite store.
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module="mlflow|sqlalchemy")
+    console.print("starting Redis, features, model, worker …")
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        Prepared(Path(scratch)) as environment,
+        noop_server(_one_response(environment), Path(scratch)) as noop,
+    ):
+        subjects = [noop, decide_subject(environment)]
+        _run(subjects, environment, rounds, seconds, callers)
     results = {subject.name: subject.result() for subject in subjects}
     ratios = {
         "p50": results["decide"]["p50_ms"] / results["noop"]["p50_ms"],

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from decision_service import bootstrap, jobs, messages
+from decision_service import bootstrap, jobs
 from decision_service.adapters import vw
 from decision_service.adapters.embedded_redis import free_port
 from decision_service.adapters.mlflow_store import CHAMPION
@@ -20,17 +19,15 @@ from decision_service.core.caps import DAY_MS
 from decision_service.core.errors import Unavailable
 from decision_service.core.live import live_names
 from decision_service.core.program import Action
-from decision_service.core.record import DecideRequest
 from decision_service.core.values import Value, ValueType
 from decision_service.demo.retailer import Retailer, RetailerConfig
 from decision_service.demo.source_tables import SourceTables
-from decision_service.pb import decision_service_pb2 as pb
 from decision_service.settings import Settings
 from decision_service.supervisor import Stack
+from loadtests.traffic import PROGRAM
 from training.track import RunRecord, Tracking
 
 HERE = Path(__file__).parent
-PROGRAM = "load"
 CUSTOMERS = 2_000
 VW_OPTIONS = "-q UA -l 0.5"
 ROWS = 1_000
@@ -49,32 +46,6 @@ def settings_in(home: Path, workers: int) -> Settings:
     return Settings(home=home, port=free_port(), embedded_redis_port=free_port(), workers=workers)
 
 
-def requests(customers: Sequence[str], prefix: str, seed: int) -> Iterator[DecideRequest]:
-    """Endless requests with ids of their own, customers in random order."""
-    source = random.Random(seed)
-    for number in itertools.count():
-        yield DecideRequest(f"{prefix}-{number}", source.choice(customers), PROGRAM, context(source))
-
-
-def context(source: random.Random) -> dict[str, Value | None]:
-    """What a runner would send along."""
-    return {
-        "page": source.choice(("home", "basket", "search")),
-        "basket_value": round(source.uniform(0, 200), 2),
-        "items": source.randrange(12),
-        "is_member": source.random() < 0.5,
-    }
-
-
-def message_of(request: DecideRequest) -> pb.DecideRequest:
-    """The API's message; what a request costs to build is part of every caller's work."""
-    message = pb.DecideRequest(
-        request_id=request.request_id, customer_id=request.customer_id, programs=[request.program]
-    )
-    messages.fill_values(message.context, request.context)
-    return message
-
-
 class Prepared:
     """A context manager: features built, program published, model promoted, workers serving it. No loader runs."""
 
@@ -86,7 +57,7 @@ class Prepared:
         self._stack.start_redis()
         try:
             customers = self._features()
-            self._stack.start()
+            self._stack.start(timeout_s=180)
             with DecisionClient(self._stack.target, deadline_ms=30_000) as client:
                 client.wait_ready(60)
                 client.apply_contact_policy((HERE / "contact_policy.yaml").read_text(), "load test")
