@@ -13,7 +13,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -135,8 +134,6 @@ def main(
 ) -> None:
     """Measure Decide beside a no-op server, print a table with ratios, write JSON."""
     console = Console()
-    # MLflow's own, of its sqlite store.
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module="mlflow|sqlalchemy")
     console.print("starting Redis, features, model, worker …")
     with (
         tempfile.TemporaryDirectory() as scratch,
