@@ -427,6 +427,7 @@ def _record(
         draw=decision.draw,
         drawn=decision.drawn,
         chosen=decision.drawn,
+        channel=_action(inputs.program, decision.drawn).channel,
         reservation=decision.reservation,
         degradations=decision.degradations,
         trainable=decision.trainable,
@@ -439,6 +440,7 @@ def _race_lost(record: DecisionRecord) -> DecisionRecord:
     return replace(
         record,
         chosen=NO_ACTION,
+        channel="",
         reservation=None,
         degradations=(*record.degradations, Reason.CAP_RACE_LOST),
         trainable=False,

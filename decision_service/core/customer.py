@@ -10,6 +10,9 @@ from decision_service.core.reasons import Reason
 
 ALL_CHANNELS = "*"
 
+REPORT_GRACE_MS = 60_000
+"""A message sent in the last moment of its lease is reported a little later; its slot is held for so long."""
+
 
 class ContactStatus(StrEnum):
     """A contact is RESERVED at Decide and SENT once its activation is reported."""
@@ -37,8 +40,8 @@ class Contact:
     until_ms: int
 
     def live_at(self, now_ms: int) -> bool:
-        """Whether it holds a slot: sent, or reserved with a lease that has not lapsed."""
-        return self.status is ContactStatus.SENT or now_ms <= self.until_ms
+        """Whether it holds a slot: sent, or reserved and its lease, with the time a report may take, not over."""
+        return self.status is ContactStatus.SENT or now_ms <= self.until_ms + REPORT_GRACE_MS
 
 
 @dataclass(frozen=True, slots=True)

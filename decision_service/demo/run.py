@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from decision_service.audit import cap_violations, completeness, sent_contacts
 from decision_service.core.caps import DAY_MS
 from decision_service.core.program import Group
 from decision_service.core.values import NO_ACTION
@@ -101,7 +102,7 @@ def _before_a_day(sandbox: Sandbox, tables: SourceTables, retailer: Retailer, da
 def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, started: float) -> DemoResult:
     published = sandbox.published()
     actions = {name: {a.id: a for a in program.all_actions} for name, program in published.programs.items()}
-    complete = audit.completeness(sandbox.warehouse, runner.acknowledged)
+    complete = completeness(sandbox.warehouse, runner.acknowledged)
     caps = [*published.policy.caps, *(cap for program in published.programs.values() for cap in program.caps)]
     decisions = audit.earned(sandbox.warehouse, actions, runner.truths)
     weeks = -(-config.days // 7)
@@ -115,7 +116,7 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
             _table(str(week + 1), [d for d in decisions if (d.decided_at_ms - config.start_ms) // (7 * DAY_MS) == week])
             for week in range(weeks)
         ],
-        violations=audit.cap_violations(audit.sent_contacts(sandbox.warehouse, actions), caps),
+        violations=cap_violations(sent_contacts(sandbox.warehouse, actions), caps),
         missing=complete.missing,
         duplicates=complete.duplicates,
         models=[

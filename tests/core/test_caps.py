@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from decision_service.core.caps import DAY_MS, Span, applies, calendar_windows, droppable, exhausted, holding
-from decision_service.core.customer import Contact, ContactStatus
+from decision_service.core.customer import REPORT_GRACE_MS, Contact, ContactStatus
 from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
 
 HOUR = 3_600_000
@@ -141,10 +141,10 @@ def test_a_scope_binds_its_own_actions_only() -> None:
 
 
 def test_a_lapsed_lease_holds_nothing() -> None:
-    """A reservation counts until its lease ends, and not after."""
+    """A reservation counts until its lease and the grace for its report end, and not after."""
     reserved = contact(NOW, NOW + HOUR)
-    assert holding([reserved], NOW + HOUR) == [reserved]
-    assert holding([reserved], NOW + HOUR + 1) == []
+    assert holding([reserved], NOW + HOUR + REPORT_GRACE_MS) == [reserved]
+    assert holding([reserved], NOW + HOUR + REPORT_GRACE_MS + 1) == []
     assert holding([contact(NOW)], NOW + 1000 * DAY_MS) == [contact(NOW)]
 
 

@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from decision_service.audit import SentContact, cap_violations
 from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
-from decision_service.demo.audit import Earned, SentContact, cap_violations, group_values, oracle_value
+from decision_service.demo.audit import Earned, group_values, oracle_value
 
 MAIL = Action("mail", "email", "offer", tags=frozenset({"promo"}))
 TEXT = Action("text", "sms", "offer")

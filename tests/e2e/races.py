@@ -12,10 +12,12 @@ import pyarrow as pa
 
 from decision_service.core.errors import NbaError
 from decision_service.core.record import ActivationStatus, DecideRequest
-from decision_service.demo.audit import cap_violations, completeness, sent_contacts
+from decision_service.audit import cap_violations, completeness, sent_contacts
 from decision_service.sandbox import Sandbox
 
 START_MS = 1_790_000_000_000
+SIMULATED_MS = 3 * 3_600_000
+MARGIN_MS = 15 * 60_000
 
 PROGRAM = """
 name: race
@@ -26,7 +28,7 @@ actions:
   - {id: text, channel: sms, message: hello, tags: [promo]}
   - {id: push, channel: push, message: hello}
 reward: {outcomes: {visit: 1}, window: 1h}
-lease: 5m
+lease: 30m
 caps:
   - {id: program_four_in_two_hours, limit: 4, rolling: 2h, scope: {program: this}}
 """
@@ -46,6 +48,8 @@ class Race:
 
     acknowledged: set[str] = field(default_factory=set)
     contacts: int = 0
+    late: int = 0
+    slowest_s: float = 0.0
     failed: int = 0
 
 
@@ -79,7 +83,10 @@ def prepare(sandbox: Sandbox, customers: int) -> None:
 def run(
     sandbox: Sandbox, *, decides: int, clients: int, customers: int, midway: Callable[[], None] = lambda: None
 ) -> Race:
-    """`clients` threads make `decides` decisions while 24 hours pass; `midway` is called after half of them."""
+    """`clients` threads make `decides` decisions while SIMULATED_MS pass; `midway` is called after half of them.
+
+    They send within the lease, or not at all, as runners must.
+    """
     race, lock = Race(), threading.Lock()
     remaining = iter(range(decides))
     halfway = threading.Event()
@@ -91,18 +98,27 @@ def run(
                 turn = next(remaining, None)
             if turn is None:
                 return
-            sandbox.clock.set(START_MS + turn * 86_400_000 // decides)
+            sandbox.clock.set(START_MS + turn * SIMULATED_MS // decides)
             if turn == decides // 2:
                 halfway.set()
             customer = f"customer-{dice.randrange(customers)}"
+            started = time.monotonic()
             try:
                 answer = sandbox.client.decide(DecideRequest(f"r{turn}", customer, "race"))
                 with lock:
                     race.acknowledged.add(answer.decision_id)
                     race.contacts += answer.is_contact
-                if answer.is_contact:
-                    status = ActivationStatus.FAILED if dice.random() < 0.1 else ActivationStatus.SENT
-                    sandbox.client.report_activation(answer.decision_id, status)
+                if answer.lease_expires_at_ms is not None:
+                    # Simulated minutes pass in real milliseconds: time for the report is left within the lease.
+                    in_time = sandbox.clock.now_ms() <= answer.lease_expires_at_ms - MARGIN_MS
+                    status = ActivationStatus.SENT if in_time else ActivationStatus.SKIPPED
+                    if dice.random() < 0.1:
+                        status = ActivationStatus.FAILED
+                    late = sandbox.client.report_activation(answer.decision_id, status).late
+                    with lock:
+                        race.late += late
+                with lock:
+                    race.slowest_s = max(race.slowest_s, time.monotonic() - started)
             except NbaError:
                 with lock:
                     race.failed += 1

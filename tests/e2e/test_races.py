@@ -28,10 +28,12 @@ def test_caps_and_log_hold(tmp_path: Path, killed: str) -> None:
 
         race = races.run(sandbox, decides=DECIDES, clients=CLIENTS, customers=CUSTOMERS, midway=kill)
         found = races.audit(sandbox, race)
+        print(race.slowest_s, race.contacts, found.sent)
+        assert race.late == 0
         assert found.violations == []
         assert (found.missing, found.duplicates) == (0, 0)
         assert found.rows >= len(race.acknowledged)
         assert race.failed < DECIDES // 100
-        # The caps were really contested: most customers are at their daily limit, and none beyond it.
-        assert CUSTOMERS * 4 <= found.sent <= CUSTOMERS * 16
+        # The caps were really contested: customers are near their daily limit of 8.
+        assert CUSTOMERS * 5 <= found.sent <= CUSTOMERS * 9
         assert sandbox.stack.restarts() == (0 if killed == "nothing" else 2)

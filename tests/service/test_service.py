@@ -203,7 +203,7 @@ def test_a_lease_lapses_and_a_late_report_still_counts(world: World) -> None:
     """After the lease the slot is free; a message sent all the same is a contact, marked late."""
     world.policies.publish_policy(POLICY, AUDIT)
     first = world.decide("r1")
-    world.clock.advance(601)
+    world.clock.advance(600 + 61)
     assert world.decide("r2").chosen == "mail"
     assert world.service.report_activation(first.decision_id, ActivationStatus.SENT).late
     assert len([c for c in world.ledger.state("c").contacts if c.from_ms == world.clock.now_ms()]) == 2
