@@ -12,13 +12,13 @@ import numpy as np
 
 from decision_service import bootstrap
 from decision_service.artifact import registered_name
+from decision_service.audit import completeness
 from decision_service.core import encoding
 from decision_service.core.customer import CustomerState
 from decision_service.core.errors import NbaError
 from decision_service.core.live import live_values
 from decision_service.core.record import ActivationStatus, DecideRequest, ModelVersion, Outcome
 from decision_service.core.values import NO_ACTION
-from decision_service.audit import completeness
 from decision_service.replay import result as values
 from decision_service.replay.experiment import LoggedExperiment, LoggedRow
 from decision_service.replay.program import (

