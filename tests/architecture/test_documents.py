@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -22,6 +23,7 @@ from decision_service.cli import app
 from decision_service.cli.terminal import DONE, FAILED, INVALID, UNAVAILABLE
 from decision_service.documents import parse_program
 from decision_service.pb import admin_service_pb2, decision_service_pb2
+from decision_service.settings import Settings
 from tests.architecture import settings_table
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,7 @@ PAGES = (
 )
 README = PAGES[0].read_text()
 NBA = typer.main.get_command(app)
+assert isinstance(NBA, TyperGroup)
 
 # Commands of others that the pages may name; that they exist is not ours to test.
 FOREIGN = frozenset({".", "docker", "feast", "grpcurl", "locust", "mlflow"})
@@ -156,7 +159,7 @@ def test_locust_files_exist() -> None:
 def test_python_examples_compile_and_import_what_exists(block: str) -> None:
     """Every import resolves; every call of an imported class or of the client has arguments that it takes."""
     tree = compile(block, "README.md", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    imported: dict[str, object] = {}
+    imported: dict[str, Any] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             assert node.module is not None
@@ -165,9 +168,10 @@ def test_python_examples_compile_and_import_what_exists(block: str) -> None:
     client = imported["DecisionClient"]
     checked = 0
     for call in [node for node in ast.walk(tree) if isinstance(node, ast.Call)]:
+        own: tuple[None, ...] = ()
         match call.func:
             case ast.Name(id=name) if name in imported:
-                signature, own = inspect.signature(imported[name]), ()
+                signature = inspect.signature(imported[name])
             case ast.Attribute(value=ast.Name(id="client"), attr=name):
                 signature, own = inspect.signature(getattr(client, name)), (None,)
             case _:
@@ -235,7 +239,7 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_variable_that_is_named_exists() -> None:
     """No page tells people to set a variable that nothing reads."""
-    settings = {f"NBA_{name.upper()}" for name in settings_table.Settings.model_fields}
+    settings = {f"NBA_{name.upper()}" for name in Settings.model_fields}
     named = {variable for page in PAGES for variable in re.findall(r"\bNBA_[A-Z_]+\b", page.read_text())}
     assert named - settings <= {"NBA_LOG_LEVEL"}
 
