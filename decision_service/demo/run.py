@@ -23,7 +23,7 @@ PROGRAMS = Path(__file__).parent / "programs"
 POLICY = "contact_policy.yaml"
 LEARN_EVERY_DAYS = 7
 BUILD_AGAIN_AFTER_DAYS = 4
-LEARN_FROM_DAYS = 14
+LEARN_FROM_DAYS = 21
 """Tastes change halfway: older decisions would teach what is no longer so."""
 REWARD_WINDOW_DAYS = 3
 AUTHOR = "nba demo"
