@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import mmap
-import struct
 import time
 from pathlib import Path
 
 from decision_service.ports import Clock
 
-_INT64 = struct.Struct("<q")
+_SIZE = 8
 
 
 class SystemClock:
@@ -45,18 +44,21 @@ class FileClock:
     def __init__(self, path: Path, create_at_ms: int | None = None) -> None:
         if create_at_ms is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(_INT64.pack(create_at_ms))
+            path.write_bytes(bytes(_SIZE))
         with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), _INT64.size)
+            # A view of native integers reads and writes all eight bytes at once; `struct` with a byte order goes
+            # byte by byte, and another process would see half of a change: a time that never was.
+            self._cell = memoryview(mmap.mmap(file.fileno(), _SIZE)).cast("q")
+        if create_at_ms is not None:
+            self.set(create_at_ms)
 
     def now_ms(self) -> int:
         """The time last set by any process."""
-        now: int = _INT64.unpack_from(self._map)[0]
-        return now
+        return self._cell[0]
 
     def set(self, now_ms: int) -> None:
         """Set the time for every process that maps the file."""
-        _INT64.pack_into(self._map, 0, now_ms)
+        self._cell[0] = now_ms
 
 
 def clock_from(setting: str) -> Clock:
