@@ -39,13 +39,14 @@ from decision_service.core.record import (
     ModelVersion,
     Outcome,
 )
+from decision_service.core.replay import ReplayResult
 from decision_service.core.values import NO_ACTION
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.ports import Audit, ProgramVersion
 from decision_service.rpc import status
-from decision_service.service import ActivationResult, ProgramSummary, ReplayResult
+from decision_service.service import ActivationResult, ProgramSummary
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from decision_service import bootstrap
@@ -54,11 +55,32 @@ def load(settings: Settings) -> dict[str, int]:
 
 
 def join(settings: Settings) -> dict[str, Any]:
-    """Outcomes → rewards."""
+    """Outcomes → rewards, under the programs published; these go to the warehouse too, for those who ask it."""
     from training.join import join_outcomes
 
-    programs = bootstrap.open_policies(settings).current().programs
-    return asdict(join_outcomes(bootstrap.open_warehouse(settings), programs, clock_from(settings.clock).now_ms()))
+    policies, warehouse = bootstrap.open_policies(settings), bootstrap.open_warehouse(settings)
+    programs = policies.current().programs
+    _copy_program_versions(policies, warehouse)
+    return asdict(join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms()))
+
+
+def _copy_program_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
+    from decision_service.tables import PROGRAM_VERSIONS, rows_from
+
+    rows: list[dict[str, object]] = [
+        {
+            "program": version.name,
+            "version": version.version,
+            "document": version.document,
+            "author": version.audit.author,
+            "published_at": datetime.fromtimestamp(version.audit.at_ms / 1000, UTC),
+            "note": version.audit.note,
+        }
+        for name in sorted(policies.current().programs)
+        for version in policies.versions(name)
+    ]
+    if rows:
+        warehouse.replace(PROGRAM_VERSIONS.name, rows_from(PROGRAM_VERSIONS.name, rows))
 
 
 @dataclass(frozen=True, slots=True)

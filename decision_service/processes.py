@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 
 from decision_service import bootstrap
+from decision_service.core.errors import NbaError
 from decision_service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ def run_trainer(settings: Settings, supervised: bool) -> None:
     while not lifetime.ended.is_set():
         try:
             jobs.learn(settings)
+        except NbaError as error:  # nothing to learn from yet, or a part is away: a sentence says it
+            log.warning("the learning cycle stopped, next try in %s s: %s", settings.train_interval_s, error)
         except Exception:
             log.exception("the learning cycle failed; it is tried again in %s s", settings.train_interval_s)
         lifetime.ended.wait(settings.train_interval_s)

@@ -28,6 +28,7 @@ PARTS = (
     "mlartifacts",
     "logs",
     "clock",
+    "supervisor.lock",
     "mlflow.db",
     "mlflow.db-wal",
     "mlflow.db-shm",

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from decision_service.core.caps import droppable
-from decision_service.core.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
+from decision_service.core.customer import Contact, ContactStatus, CustomerState, Suppression
 from decision_service.core.decide import Decision, Inputs, decide, recheck
 from decision_service.core.eligibility import Rules
 from decision_service.core.errors import (
@@ -23,6 +21,7 @@ from decision_service.core.errors import (
 )
 from decision_service.core.explain import Explanation, explain
 from decision_service.core.groups import assign
+from decision_service.core.outcomes import suppressions_by
 from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, LearningMode, Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
@@ -36,7 +35,9 @@ from decision_service.core.record import (
     Outcome,
     PolicyKind,
     ServedFeatures,
+    digest_body,
 )
+from decision_service.core.replay import ReplayResult, compare
 from decision_service.core.values import NO_ACTION, ValueType, conforms
 from decision_service.ports import (
     Audit,
@@ -67,14 +68,6 @@ class ActivationResult:
 
     duplicate: bool
     late: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayResult:
-    """Whether recomputing gave the logged decision; each difference as `field: logged → recomputed`."""
-
-    identical: bool
-    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,56 +346,6 @@ class DecisionService:
 
 CLOCK_TOLERANCE_MS = 60_000
 """By how much a runner's clock may differ from the server's."""
-
-
-def digest_body(request: DecideRequest) -> str:
-    """What must be equal when a request id is used again: all but the id itself, as 32 hexadecimal digits."""
-    body = [
-        request.customer_id,
-        request.program,
-        sorted(request.context.items()),
-        request.channels,
-        request.pinned_group,
-    ]
-    return hashlib.blake2b(json.dumps(body, separators=(",", ":")).encode(), digest_size=16).hexdigest()
-
-
-def suppressions_by(policy: ContactPolicy, outcome: Outcome, now_ms: int) -> list[Suppression]:
-    """The suppressions that an outcome brings under the policy; without a channel of its own it concerns all."""
-    return [
-        Suppression(
-            channel=ALL_CHANNELS if rule.all_channels or not outcome.channel else outcome.channel,
-            reason=Reason.SUPPRESSED_BY_OUTCOME,
-            since_ms=now_ms,
-            until_ms=None if rule.for_s is None else outcome.occurred_at_ms + rule.for_s * 1000,
-            note=outcome.name,
-        )
-        for rule in policy.suppress_on
-        if rule.outcome == outcome.name
-    ]
-
-
-def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
-    """Field by field, without tolerance. A lost race is compared up to its draw: what came after is not replayable."""
-    logged: dict[str, object] = {
-        "group": record.group,
-        "learning_mode": record.learning_mode,
-        "policy": record.policy,
-        "model": record.model,
-        "live": dict(record.live),
-        "options": record.options,
-        "exclusions": record.exclusions,
-        "drawn": record.drawn,
-        "encoding_digest": record.encoding_digest,
-    }
-    recomputed: dict[str, object] = {name: getattr(again, name) for name in logged}
-    recomputed["live"] = dict(again.live)
-    if record.chosen == record.drawn:
-        logged["reservation"], recomputed["reservation"] = record.reservation, again.reservation
-    differences = tuple(
-        f"{name}: {logged[name]} → {recomputed[name]}" for name in logged if logged[name] != recomputed[name]
-    )
-    return ReplayResult(not differences, differences)
 
 
 def _record(

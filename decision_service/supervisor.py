@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 import os
@@ -12,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TextIO
 
 from decision_service.adapters.embedded_redis import EmbeddedRedis
 from decision_service.core.errors import Unavailable
@@ -46,6 +48,7 @@ class Stack:
         self.settings = settings
         self._logs = settings.home / "logs"
         self._redis: EmbeddedRedis | None = None
+        self._claim: TextIO | None = None
         if not settings.ledger_url or not settings.features_url:
             self._redis = EmbeddedRedis(settings.home / "redis", settings.embedded_redis_port)
         self._children = [_Child(f"worker-{i}", ("worker",)) for i in range(settings.workers)]
@@ -70,12 +73,28 @@ class Stack:
             ]
 
     def start_redis(self) -> None:
-        """Start the embedded Redis server alone, where the settings use it."""
+        """Start the embedded Redis server alone, where the settings use it.
+
+        Raises:
+            Unavailable: another supervisor runs on the same home, or Redis did not start.
+        """
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._claim_home()
         if self._redis is not None and not self._redis.running:
             self._redis.start()
 
-    def start(self, timeout_s: float = 60.0) -> None:
+    def _claim_home(self) -> None:
+        if self._claim is not None:
+            return
+        claim = (self.settings.home / "supervisor.lock").open("w")
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system gives it back however this process ends
+        except OSError as error:
+            claim.close()
+            raise Unavailable("home", f"{self.settings.home} is in use by another supervisor; give another") from error
+        self._claim = claim
+
+    def start(self, timeout_s: float = 120.0) -> None:
         """Start everything and wait until the workers serve.
 
         Raises:
@@ -130,6 +149,9 @@ class Stack:
             self._end([c for c in self._children if c.name.startswith(prefix)])
         if self._redis is not None:
             self._redis.stop()
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
 
     def __enter__(self) -> Stack:
         self.start()

@@ -50,6 +50,7 @@ class EmbeddedRedis:
             Unavailable: it exited or did not answer in time; its log says why.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._clear_port(timeout_s)
         log = self.folder / "redis.log"
         options = {
             "port": self.port,
@@ -75,6 +76,24 @@ class EmbeddedRedis:
         self.stop()
         tail = log.read_text()[-500:] if log.exists() else ""
         raise Unavailable("embedded redis", f"did not start on port {self.port}; see {log}\n{tail}")
+
+    def _clear_port(self, timeout_s: float) -> None:
+        """End a server of this folder that a killed supervisor left behind; its data is in the append-only file."""
+        if not self._answers():
+            return
+        import redis
+
+        with redis.Redis(port=self.port, socket_timeout=timeout_s) as left_behind:
+            folder = left_behind.config_get("dir").get("dir", "")
+            if Path(folder).resolve() != self.folder.resolve():
+                raise Unavailable(
+                    "embedded redis",
+                    f"port {self.port} is in use by another server; set NBA_EMBEDDED_REDIS_PORT to a free port",
+                )
+            left_behind.shutdown()
+        deadline = time.monotonic() + timeout_s
+        while self._answers() and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def _answers(self) -> bool:
         try:

@@ -4,6 +4,7 @@ overlap without threads. `redis-py`'s own client offers no such split, and costs
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,11 @@ import redis
 from redis.connection import ConnectionPool
 
 from decision_service.core.errors import Unavailable
+
+# The server answers, but cannot do it now: full, read-only, loading, failing over, unable to persist. Inside a
+# script the code stands in the middle of the message.
+_REFUSAL = re.compile(r"(?:^|-)(?:OOM|READONLY|LOADING|MISCONF|MASTERDOWN|NOREPLICAS|BUSY|CLUSTERDOWN|TRYAGAIN)\b")
+_REFUSED = (redis.exceptions.OutOfMemoryError, redis.exceptions.ReadOnlyError, redis.exceptions.BusyLoadingError)
 
 
 class Script:
@@ -29,15 +35,25 @@ class Script:
 class Reply:
     """A command that has been sent. Read it once; a reply never read costs its connection, nothing else."""
 
-    def __init__(self, wire: Wire, connection: Any, command: tuple[Any, ...], script: Script | None) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        connection: Any,
+        command: tuple[Any, ...],
+        script: Script | None,
+        unsent: Unavailable | None = None,
+    ) -> None:
         self._wire, self._connection, self._command, self._script = wire, connection, command, script
+        self._unsent = unsent
 
     def result(self) -> Any:
         """The raw answer, strings as bytes.
 
         Raises:
-            Unavailable: no answer within the deadline.
+            Unavailable: it could not be sent, or there was no answer within the deadline.
         """
+        if self._unsent is not None:
+            raise self._unsent
         return self._wire.read(self._connection, self._command, self._script)
 
 
@@ -53,12 +69,11 @@ class Wire:
         self._idle: deque[Any] = deque()  # appends and pops are atomic
 
     def begin(self, *command: Any, script: Script | None = None) -> Reply:
-        """Send a command.
-
-        Raises:
-            Unavailable: it could not be sent.
-        """
-        return Reply(self, self._send(command), command, script)
+        """Send a command. Never raises: that it could not be sent is the reply's to tell."""
+        try:
+            return Reply(self, self._send(command), command, script)
+        except Unavailable as unsent:
+            return Reply(self, None, command, script, unsent)
 
     def call(self, *command: Any, script: Script | None = None) -> Any:
         """Send a command and wait for its answer."""
@@ -90,8 +105,10 @@ class Wire:
             assert script is not None
             self._idle.append(connection)
             return self.call("EVAL", script.source, *command[2:])
-        except redis.exceptions.ResponseError:
+        except redis.exceptions.ResponseError as error:
             self._idle.append(connection)
+            if isinstance(error, _REFUSED) or _REFUSAL.search(str(error)):
+                raise Unavailable(self._part, str(error)) from error
             raise
         except redis.exceptions.TimeoutError as error:
             connection.disconnect()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -84,6 +86,18 @@ class DecideRequest:
     channels: tuple[str, ...] = ()
     pinned_group: Group | None = None
     no_action_when_unavailable: bool = False
+
+
+def digest_body(request: DecideRequest) -> str:
+    """What must be equal when a request id is used again: all but the id itself, as 32 hexadecimal digits."""
+    body = [
+        request.customer_id,
+        request.program,
+        sorted(request.context.items()),
+        request.channels,
+        request.pinned_group,
+    ]
+    return hashlib.blake2b(json.dumps(body, separators=(",", ":")).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

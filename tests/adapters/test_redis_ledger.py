@@ -1,0 +1,74 @@
+"""What is particular to the ledger on Redis: a server that is away, full or unsafe, or comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import redis
+
+from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
+from decision_service.adapters.redis_ledger import RedisLedger
+from decision_service.core.errors import Unavailable
+from decision_service.core.record import Event
+
+
+def test_a_read_that_cannot_be_sent_is_told_by_its_result() -> None:
+    """As the port promises: beginning never raises, the result does."""
+    pending = RedisLedger(f"redis://127.0.0.1:{free_port()}/0", 4, 200, 60).begin_read("c", "r")
+    with pytest.raises(Unavailable, match="ledger"):
+        pending.result()
+
+
+def test_a_full_server_is_unavailable(tmp_path: Path) -> None:
+    """It answers, but cannot take the write: retry later, not an internal error."""
+    with EmbeddedRedis(tmp_path, free_port(), durable=False) as server:
+        ledger = RedisLedger(server.url, 4, 1000, 60)
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", "1")
+        with pytest.raises(Unavailable):
+            ledger.add_event(Event("e", "c", "view", 1, 1))
+
+
+def test_an_unsafe_server_is_named(tmp_path: Path) -> None:
+    """No append-only file and eviction, each in a sentence; the embedded server with its settings is safe."""
+    with EmbeddedRedis(tmp_path, free_port(), durable=False) as server:
+        ledger = RedisLedger(server.url, 4, 1000, 60)
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        problems = ledger.check_durability()
+        assert len(problems) == 2
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            client.config_set("appendonly", "yes")
+        assert ledger.check_durability() == []
+
+
+def test_a_crash_of_the_server_loses_nothing_acknowledged(tmp_path: Path) -> None:
+    """SIGKILL, restart, and the ledger goes on over connections that died, scripts it has to send again."""
+    port = free_port()
+    server = EmbeddedRedis(tmp_path, port)
+    server.start()
+    ledger = RedisLedger(server.url, 4, 1000, 60)
+    for i in range(20):
+        assert ledger.add_event(Event(f"e{i}", "c", "view", i, i))
+    server.kill()
+    with pytest.raises(Unavailable):
+        ledger.state("c")
+    with EmbeddedRedis(tmp_path, port):
+        assert ledger.state("c").events["view"].total == 20
+        assert not ledger.add_event(Event("e19", "c", "view", 19, 19))
+        assert ledger.add_event(Event("e20", "c", "view", 20, 20))
+
+
+def test_a_server_left_behind_is_taken_over_and_a_strange_one_is_not(tmp_path: Path) -> None:
+    """After a killed supervisor the same folder starts again with its data; somebody else's port is refused."""
+    port = free_port()
+    left_behind = EmbeddedRedis(tmp_path / "mine", port)
+    left_behind.start()
+    RedisLedger(left_behind.url, 4, 1000, 60).add_event(Event("e", "c", "view", 1, 1))
+    with pytest.raises(Unavailable, match="NBA_EMBEDDED_REDIS_PORT"):
+        EmbeddedRedis(tmp_path / "other", port).start()
+    with EmbeddedRedis(tmp_path / "mine", port) as again:
+        assert RedisLedger(again.url, 4, 1000, 60).state("c").events["view"].total == 1
+    left_behind.stop()
