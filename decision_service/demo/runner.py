@@ -28,7 +28,7 @@ MOMENTS: dict[int, frozenset[str]] = {
 ILL_TIMED = 12
 """One customer of so many is asked about at whatever hour, day or night."""
 BATCH = 50
-THREADS = 4
+THREADS = 8
 
 T = TypeVar("T")
 R = TypeVar("R")
