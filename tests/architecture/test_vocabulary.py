@@ -27,10 +27,6 @@ SOURCES = [
     if path.parent != ROOT / "decision_service" / "pb"
 ]
 MOST_LINES = 450
-LONGER = {
-    # The Decide cycle and its siblings on one page, in the order of docs/decide-cycle.md.
-    "decision_service/service.py": 520,
-}
 LOCK = (ROOT / "requirements.lock").read_text()
 
 
@@ -105,10 +101,9 @@ def test_files_are_named_for_what_they_hold() -> None:
 
 
 def test_files_stay_short_enough_to_read() -> None:
-    """At most 450 lines, generated code aside; the exceptions say why, and are still needed."""
+    """At most 450 lines, generated code aside."""
     lines = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in SOURCES}
-    assert {name: n for name, n in lines.items() if n > LONGER.get(name, MOST_LINES)} == {}
-    assert [name for name in LONGER if lines.get(name, 0) <= MOST_LINES] == []
+    assert {name: n for name, n in lines.items() if n > MOST_LINES} == {}
 
 
 def test_every_locked_package_has_one_version_and_hashes() -> None:
