@@ -102,7 +102,7 @@ class Sandbox:
     def start(self) -> None:
         """Start workers and loader, and connect."""
         self.stack.start()
-        self._client = DecisionClient(self.stack.target, channels=4, deadline_ms=30_000)
+        self._client = DecisionClient(self.stack.target, channels=8, deadline_ms=30_000)
         self._client.wait_ready(30.0)
 
     def published(self) -> Published:

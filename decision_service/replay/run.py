@@ -33,7 +33,7 @@ from decision_service.sandbox import Progress, Sandbox, silent
 from decision_service.settings import Settings
 
 BATCH = 32
-THREADS = 4
+THREADS = 12
 START_MS = 1_767_571_200_000
 AUTHOR = "nba replay"
 
