@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core.ope import Calibration, Interval, Snips, probability_matrix
+from decision_service.core.ope import Calibration, Interval, Snips, probability_matrix, rate_interval
 from decision_service.core.values import NO_ACTION
 from decision_service.replay.experiment import Floats, LoggedExperiment
 
@@ -29,13 +29,13 @@ def policy_value(experiment: LoggedExperiment, actions: Sequence[str], first: in
     if experiment.no_action_value is not None:
         idle = np.array([action == NO_ACTION for action in actions], dtype=np.bool_)
         weights[idle], rewards[idle] = 1.0, experiment.no_action_value
-    return _bounded(experiment, Snips.of(weights, rewards))
+    return _valued(experiment, weights, rewards)
 
 
 def uniform_value(experiment: LoggedExperiment) -> Interval:
     """The value of drawing every arm equally often, estimated on all rows."""
     weights = _inverse(experiment) / len(experiment.arms)
-    return _bounded(experiment, Snips.of(weights, experiment.rewards()))
+    return _valued(experiment, weights, experiment.rewards())
 
 
 def fixed_values(experiment: LoggedExperiment) -> dict[str, Interval]:
@@ -43,8 +43,7 @@ def fixed_values(experiment: LoggedExperiment) -> dict[str, Interval]:
     inverse, rewards = _inverse(experiment), experiment.rewards()
     given = np.array([row.arm for row in experiment.rows])
     return {
-        arm.action: _bounded(experiment, Snips.of(np.where(given == arm.action, inverse, 0.0), rewards))
-        for arm in experiment.arms
+        arm.action: _valued(experiment, np.where(given == arm.action, inverse, 0.0), rewards) for arm in experiment.arms
     }
 
 
@@ -59,8 +58,17 @@ def _inverse(experiment: LoggedExperiment) -> Floats:
     return np.array([1 / row.probability for row in experiment.rows], dtype=np.float64)
 
 
-def _bounded(experiment: LoggedExperiment, sums: Snips) -> Interval:
-    return sums.normal().clamped(experiment.reward.low, experiment.reward.high)
+def _valued(experiment: LoggedExperiment, weights: Floats, rewards: Floats) -> Interval:
+    low, high = experiment.reward.low, experiment.reward.high
+    sums = Snips.of(weights, rewards)
+    if sums.standard_error > 0 or math.isnan(sums.mean):
+        return sums.normal().clamped(low, high)
+    # All revealed rewards are equal, no click at all, say: that is not certainty. A reward within bounds varies at most
+    # like a rate of the same mean (Bhatia & Davis 2000), so Wilson's interval for a rate covers it.
+    rate = (sums.mean - low) / (high - low)
+    effective = sums.w**2 / sums.ww
+    wilson = rate_interval(rate * effective, round(effective)) if round(effective) else Interval(rate, 0.0, 1.0, 0)
+    return Interval(sums.mean, low + wilson.low * (high - low), low + wilson.high * (high - low), sums.n)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,13 @@ def test_a_known_value_of_doing_nothing_counts_in_every_row() -> None:
     assert policy_value(logged, ["a", NO_ACTION]).mean == pytest.approx(2 / 3)
 
 
+def test_no_reward_at_all_is_not_certainty() -> None:
+    """Twenty matched rows without a click leave room for 16 % of the largest reward, as Wilson's interval says."""
+    value = policy_value(experiment([("a", 0.5, 0.0)] * 20), ["a"] * 20)
+    assert (value.mean, value.low) == pytest.approx((0.0, 0.0))
+    assert value.high == pytest.approx(2 * 3.8415 / (20 + 3.8415), rel=1e-3)
+
+
 def test_rewards_are_clipped_to_their_bounds() -> None:
     """An outcome above the declared bound counts as the bound."""
     assert policy_value(experiment([("a", 0.5, 7.0)]), ["a"]).mean == 2.0
