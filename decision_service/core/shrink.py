@@ -9,7 +9,7 @@ from datetime import UTC, tzinfo
 from decision_service.core.caps import Span, applies, exhausted, holding
 from decision_service.core.customer import ALL_CHANNELS, CustomerState, Suppression
 from decision_service.core.eligibility import RuleFailure, Rules, RuleVariables
-from decision_service.core.program import Action, CapScope, ContactPolicy, FrequencyCap, Program, QuietHours
+from decision_service.core.program import Action, ContactPolicy, FrequencyCap, Program, QuietHours
 from decision_service.core.quiet_hours import applicable, send_time, zone_named
 from decision_service.core.reasons import Reason
 from decision_service.core.record import Exclusion
@@ -23,6 +23,45 @@ class Feasible:
     action: Action
     span: Span
     queued: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Bindings:
+    """Which caps and quiet hours concern which action: the same for every customer, so worked out once."""
+
+    program: Program
+    policy: ContactPolicy
+    caps: tuple[FrequencyCap, ...]
+    caps_of: Mapping[str, tuple[int, ...]]  # action id → positions in `caps`
+    quiet_of: Mapping[str, tuple[QuietHours, ...]]  # channel → quiet hours
+
+    @classmethod
+    def of(cls, program: Program, policy: ContactPolicy) -> _Bindings:
+        """Remembered by identity: versions are immutable, but hold mappings and so do not hash."""
+        key = (id(program), id(policy))
+        known = _bindings.get(key)
+        if known is not None:
+            return known
+        caps = (*policy.caps, *program.caps)
+        quiet = (*policy.quiet_hours, *program.quiet_hours)
+        made = cls(
+            program,
+            policy,
+            caps,
+            {
+                action.id: tuple(i for i, cap in enumerate(caps) if applies(cap.scope, program.name, action))
+                for action in program.actions
+            },
+            {action.channel: tuple(applicable(quiet, action.channel)) for action in program.actions},
+        )
+        if len(_bindings) >= _MOST_BINDINGS:
+            _bindings.clear()
+        _bindings[key] = made
+        return made
+
+
+_MOST_BINDINGS = 1024
+_bindings: dict[tuple[int, int], _Bindings] = {}
 
 
 class Guardrails:
@@ -39,57 +78,54 @@ class Guardrails:
         state: CustomerState,
         now_ms: int,
     ) -> None:
-        self._program, self._policy, self._customer = program, policy, customer
-        self._now_ms = now_ms
+        self._bindings = _Bindings.of(program, policy)
+        self._consent, self._customer = policy.consent, customer
+        self._now_ms, self._lease_ms = now_ms, program.lease_s * 1000
         self._contacts = holding(state.contacts, now_ms)
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
-        self._caps: tuple[FrequencyCap, ...] = (*policy.caps, *program.caps)
-        self._quiet: tuple[QuietHours, ...] = (*policy.quiet_hours, *program.quiet_hours)
         self._zone = _zone(policy, customer)
-        self._exhausted: dict[tuple[str, CapScope, Span], bool] = {}
-        self._sendable: dict[str, tuple[int | None, str]] = {}
+        # What does not depend on the action is worked out once per channel, and per cap and time of sending.
+        self._channels: dict[str, tuple[Reason, str] | int] = {}
+        self._exhausted: dict[tuple[int, int], bool] = {}
 
     def check(self, action: Action) -> Feasible | Exclusion:
         """Consent, suppression, quiet hours, caps, in this order; the first that objects names the reason."""
-        channel = action.channel
-        consent = self._policy.consent.features.get(channel)
+        channel = self._channels.get(action.channel)
+        if channel is None:
+            channel = self._channels[action.channel] = self._check_channel(action.channel)
+        if not isinstance(channel, int):
+            return Exclusion(action.id, *channel)
+        caps, positions = self._bindings.caps, self._bindings.caps_of[action.id]
+        span = Span(channel, channel + self._lease_ms)
+        for position in positions:
+            if self._zone is None and caps[position].calendar is not None:
+                return Exclusion(action.id, Reason.TIMEZONE_UNKNOWN, caps[position].id)
+        for position in positions:
+            known = self._exhausted.get((position, channel))
+            if known is None:
+                known = exhausted(caps[position], self._contacts, span, self._zone or UTC)
+                self._exhausted[position, channel] = known
+            if known:
+                return Exclusion(action.id, Reason.FREQUENCY_CAP, caps[position].id)
+        return Feasible(action, span, queued=channel > self._now_ms)
+
+    def _check_channel(self, channel: str) -> tuple[Reason, str] | int:
+        """Why nothing may go out on the channel, or when it may."""
+        consent = self._consent.features.get(channel)
         if consent is not None:
             given = self._customer.get(consent)
-            if not (self._policy.consent.default_allow if given is None else given is True):
-                return Exclusion(action.id, Reason.NO_CONSENT, consent)
+            if not (self._consent.default_allow if given is None else given is True):
+                return Reason.NO_CONSENT, consent
         suppression = self._suppressed.get(channel) or self._suppressed.get(ALL_CHANNELS)
         if suppression is not None:
-            return Exclusion(action.id, suppression.reason, suppression.note or suppression.channel)
-
-        quiet = applicable(self._quiet, channel)
-        caps = [cap for cap in self._caps if applies(cap.scope, self._program.name, action)]
+            return suppression.reason, suppression.note or suppression.channel
+        quiet = self._bindings.quiet_of[channel]
+        if not quiet:
+            return self._now_ms
         if self._zone is None:
-            if quiet:
-                return Exclusion(action.id, Reason.TIMEZONE_UNKNOWN, quiet[0].id)
-            if calendar := next((cap for cap in caps if cap.calendar is not None), None):
-                return Exclusion(action.id, Reason.TIMEZONE_UNKNOWN, calendar.id)
-        send_at_ms = self._now_ms
-        if quiet and self._zone is not None:
-            if channel not in self._sendable:
-                self._sendable[channel] = send_time(quiet, self._now_ms, self._zone)
-            moment, by = self._sendable[channel]
-            if moment is None:
-                return Exclusion(action.id, Reason.QUIET_HOURS, by)
-            send_at_ms = moment
-
-        span = Span(send_at_ms, send_at_ms + self._program.lease_s * 1000)
-        for cap in caps:
-            if self._is_exhausted(cap, span):
-                return Exclusion(action.id, Reason.FREQUENCY_CAP, cap.id)
-        return Feasible(action, span, queued=send_at_ms > self._now_ms)
-
-    def _is_exhausted(self, cap: FrequencyCap, span: Span) -> bool:
-        # A cap counts the same contacts whichever action asks, so it is worked out once per span.
-        key = (cap.id, cap.scope, span)
-        known = self._exhausted.get(key)
-        if known is None:
-            known = self._exhausted[key] = exhausted(cap, self._contacts, span, self._zone or UTC)
-        return known
+            return Reason.TIMEZONE_UNKNOWN, quiet[0].id
+        moment, by = send_time(quiet, self._now_ms, self._zone)
+        return (Reason.QUIET_HOURS, by) if moment is None else moment
 
 
 def shrink(
