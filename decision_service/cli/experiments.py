@@ -13,7 +13,7 @@ from decision_service.core.errors import InvalidRequest
 
 def demo(
     home: Home = None,
-    customers: Annotated[int, typer.Option(min=20, help="Customers by the end of the simulation.")] = 2_400,
+    customers: Annotated[int, typer.Option(min=20, help="Customers by the end of the simulation.")] = 2_200,
     weeks: Annotated[int, typer.Option(min=1, max=26, help="Simulated weeks; tastes change halfway.")] = 8,
     seed: Annotated[int, typer.Option(help="Seed of the simulated customers.")] = 7,
     as_json: AsJson = False,

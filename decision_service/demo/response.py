@@ -25,21 +25,21 @@ EVERYONE = "everyone"
 
 # (program, action) → trait → what it adds to P(purchase): (before, after) tastes change midway.
 LIFTS: Mapping[tuple[str, str], Mapping[str, Phases]] = {
-    ("win_back", "email_discount"): {"bargain": (0.50, 0.25), "premium": (0.02, 0.02)},
-    ("win_back", "sms_discount"): {"bargain": (0.20, 0.60), "premium": (-0.03, -0.03)},
-    ("win_back", "email_new_arrivals"): {"premium": (0.36, 0.42), "fashion": (0.06, 0.06)},
-    ("win_back", "push_early_access"): {"gold": (0.60, 0.40), "silver": (0.50, 0.30)},
-    ("win_back", "email_service_check_in"): {"complaint": (0.50, 0.50)},
-    ("win_back", "push_free_shipping"): {"bargain": (0.12, 0.16), "gold": (0.02, 0.55), "silver": (0.02, 0.50)},
-    ("cross_sell", "email_bundle"): {"home": (0.55, 0.30), EVERYONE: (0.02, 0.02)},
-    ("cross_sell", "email_picks"): {"fashion": (0.55, 0.30), EVERYONE: (0.02, 0.02)},
-    ("cross_sell", "push_restock"): {"beauty": (0.60, 0.40), EVERYONE: (0.01, 0.01)},
-    ("cross_sell", "sms_flash_sale"): {"browsing": (0.55, 0.55), "home": (-0.05, 0.45), "premium": (-0.08, -0.08)},
-    ("cross_sell", "push_early_access"): {"gold": (0.20, 0.20), "fashion": (0.00, 0.55), "beauty": (0.00, 0.20)},
-    ("welcome", "email_guide"): {"search": (0.55, 0.55), EVERYONE: (0.02, 0.02)},
-    ("welcome", "email_first_discount"): {"advert": (0.60, 0.30), "bargain": (0.04, 0.04)},
-    ("welcome", "sms_first_discount"): {"advert": (0.15, 0.60), "referral": (-0.05, -0.05)},
-    ("welcome", "push_app_tour"): {"referral": (0.60, 0.55), EVERYONE: (0.01, 0.01)},
+    ("win_back", "email_discount"): {"bargain": (0.65, 0.35), "premium": (0.02, 0.02)},
+    ("win_back", "sms_discount"): {"bargain": (0.20, 0.70), "premium": (-0.03, -0.03)},
+    ("win_back", "email_new_arrivals"): {"premium": (0.50, 0.55), "fashion": (0.06, 0.06)},
+    ("win_back", "push_early_access"): {"gold": (0.75, 0.50), "silver": (0.65, 0.40)},
+    ("win_back", "email_service_check_in"): {"complaint": (0.60, 0.60)},
+    ("win_back", "push_free_shipping"): {"bargain": (0.12, 0.16), "gold": (0.02, 0.65), "silver": (0.02, 0.60)},
+    ("cross_sell", "email_bundle"): {"home": (0.70, 0.40), EVERYONE: (0.02, 0.02)},
+    ("cross_sell", "email_picks"): {"fashion": (0.70, 0.40), EVERYONE: (0.02, 0.02)},
+    ("cross_sell", "push_restock"): {"beauty": (0.70, 0.50), EVERYONE: (0.01, 0.01)},
+    ("cross_sell", "sms_flash_sale"): {"browsing": (0.55, 0.55), "home": (-0.05, 0.60), "premium": (-0.08, -0.08)},
+    ("cross_sell", "push_early_access"): {"gold": (0.20, 0.20), "fashion": (0.00, 0.65), "beauty": (0.00, 0.20)},
+    ("welcome", "email_guide"): {"search": (0.60, 0.60), EVERYONE: (0.02, 0.02)},
+    ("welcome", "email_first_discount"): {"advert": (0.65, 0.35), "bargain": (0.04, 0.04)},
+    ("welcome", "sms_first_discount"): {"advert": (0.15, 0.70), "referral": (-0.05, -0.05)},
+    ("welcome", "push_app_tour"): {"referral": (0.65, 0.60), EVERYONE: (0.01, 0.01)},
 }
 
 COMPLAINT_DAMPENS = 0.25

@@ -46,7 +46,7 @@ class RetailerConfig:
     start_ms: UTC midnight of day 0, epoch milliseconds; 2026-01-05 is a Monday.
     """
 
-    customers: int = 2_400
+    customers: int = 2_200
     days: int = 56
     seed: int = 7
     start_ms: int = 1_767_571_200_000

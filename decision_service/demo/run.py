@@ -21,9 +21,9 @@ from decision_service.settings import Settings
 
 PROGRAMS = Path(__file__).parent / "programs"
 POLICY = "contact_policy.yaml"
-LEARN_EVERY_DAYS = 7
-BUILD_AGAIN_AFTER_DAYS = 4
-LEARN_FROM_DAYS = 21
+NIGHT_JOBS_EVERY_DAYS = 7
+LEARN_FROM_DAY = 14
+LEARNED_DAYS = 21
 """Tastes change halfway: older decisions would teach what is no longer so."""
 REWARD_WINDOW_DAYS = 3
 AUTHOR = "nba demo"
@@ -85,18 +85,16 @@ def _publish(sandbox: Sandbox) -> None:
 
 
 def _before_a_day(sandbox: Sandbox, tables: SourceTables, retailer: Retailer, day: int) -> None:
-    """What the warehouse's jobs do at night: sources and features twice a week, models weekly."""
+    """What the warehouse's jobs do at night, once a week: sources, features, and models once there is enough."""
     from training.pipeline import Plan
 
-    if day == 0:
+    if day == 0 or day % NIGHT_JOBS_EVERY_DAYS:
         return
-    learns = day % LEARN_EVERY_DAYS == 0
-    if learns or day % LEARN_EVERY_DAYS == BUILD_AGAIN_AFTER_DAYS:
-        sandbox.drain()
-        tables.write(retailer, day, sandbox.clock.now_ms())
-        sandbox.build_features()
-    if learns:
-        sandbox.learn(Plan(window_s=LEARN_FROM_DAYS * 86_400))
+    sandbox.drain()
+    tables.write(retailer, day, sandbox.clock.now_ms())
+    sandbox.build_features()
+    if day >= LEARN_FROM_DAY:
+        sandbox.learn(Plan(window_s=LEARNED_DAYS * 86_400))
 
 
 def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, started: float) -> DemoResult:

@@ -27,7 +27,7 @@ MOMENTS: dict[int, frozenset[str]] = {
 """UTC hour of a run → the countries that it suits."""
 ILL_TIMED = 12
 """One customer of so many is asked about at whatever hour, day or night."""
-BATCH = 50
+BATCH = 12
 THREADS = 8
 
 T = TypeVar("T")

@@ -26,21 +26,21 @@ UPSET = Truth(BARGAIN.traits | {"complaint"}, 20.0, drifted=False)
 
 
 def test_bargain_hunters_answer_discounts_until_tastes_change() -> None:
-    """A discount by e-mail adds .50 for a bargain hunter at first, and .25 later."""
-    assert purchase_probability("win_back", "email_discount", BARGAIN) == pytest.approx(0.56)
-    assert purchase_probability("win_back", "email_discount", BARGAIN_LATER) == pytest.approx(0.31)
+    """A discount by e-mail adds .65 for a bargain hunter at first, and .35 later."""
+    assert purchase_probability("win_back", "email_discount", BARGAIN) == pytest.approx(0.71)
+    assert purchase_probability("win_back", "email_discount", BARGAIN_LATER) == pytest.approx(0.41)
 
 
 def test_loyal_customers_prefer_early_access() -> None:
     """Gold members answer early access more than a discount."""
-    assert purchase_probability("win_back", "push_early_access", PREMIUM) == pytest.approx(0.66)
+    assert purchase_probability("win_back", "push_early_access", PREMIUM) == pytest.approx(0.81)
     assert purchase_probability("win_back", "email_discount", PREMIUM) == pytest.approx(0.08)
 
 
 def test_a_recent_complaint_spoils_promotions_but_not_the_check_in() -> None:
     """After a complaint a promotion does less, the service check-in more, and unsubscribing is likelier."""
-    assert purchase_probability("win_back", "email_discount", UPSET) == pytest.approx(0.06 + 0.50 * 0.25 - 0.04)
-    assert purchase_probability("win_back", "email_service_check_in", UPSET) == pytest.approx(0.56)
+    assert purchase_probability("win_back", "email_discount", UPSET) == pytest.approx(0.06 + 0.65 * 0.25 - 0.04)
+    assert purchase_probability("win_back", "email_service_check_in", UPSET) == pytest.approx(0.66)
     assert unsubscribe_probability("email", UPSET) == pytest.approx(4 * unsubscribe_probability("email", BARGAIN))
 
 
@@ -53,7 +53,7 @@ def test_left_alone_everyone_buys_at_the_base_rate(program: str) -> None:
 def test_expected_reward_counts_failed_deliveries_and_baskets() -> None:
     """A message that fails leaves the base; cross_sell earns the basket as a share of 100."""
     fails = DELIVERY_FAILS["email"]
-    by_hand = (1 - fails) * (0.12 + 0.02 + 0.55) + fails * 0.12
+    by_hand = (1 - fails) * (0.12 + 0.02 + 0.70) + fails * 0.12
     assert expected_reward("cross_sell", "email_picks", "email", PREMIUM) == pytest.approx(by_hand * 0.6)
     assert expected_reward("win_back", NO_ACTION, "", PREMIUM) == pytest.approx(0.06)
 
