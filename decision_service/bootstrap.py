@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOG_DEADLINE_MS = 30_000
+
 
 def open_ledger(settings: Settings) -> RedisLedger:
     """The ledger, after checking that its server keeps what it acknowledges.
@@ -39,6 +41,7 @@ def open_ledger(settings: Settings) -> RedisLedger:
     ledger = RedisLedger(
         settings.ledger_address, settings.shards, settings.ledger_deadline_ms, settings.record_retention_s
     )
+    ledger.check_shards()
     if problems := ledger.check_durability():
         if not settings.allow_unsafe_ledger:
             raise UnsafeLedger(f"{'; '.join(problems)}. Change the server, or set NBA_ALLOW_UNSAFE_LEDGER=true")
@@ -48,10 +51,10 @@ def open_ledger(settings: Settings) -> RedisLedger:
 
 
 def open_log(settings: Settings) -> RedisLog:
-    """The loader's end of the ledger's log."""
+    """The loader's end of the ledger's log. It reads many records at once, with a patience of its own."""
     from decision_service.adapters.redis_ledger import RedisLog
 
-    return RedisLog(settings.ledger_address, settings.shards, settings.ledger_deadline_ms)
+    return RedisLog(settings.ledger_address, settings.shards, max(settings.ledger_deadline_ms, LOG_DEADLINE_MS))
 
 
 def open_policies(settings: Settings) -> RedisPolicies:

@@ -158,7 +158,8 @@ class Ledger(Protocol):
         ...
 
     def add_outcome(self, outcome: Outcome, suppressions: Sequence[Suppression] = ()) -> bool:
-        """Log an outcome, count it as a live event, and apply suppressions at once. False if its id is known."""
+        """Log an outcome, count it as a live event, and apply suppressions at once; where one of the same reason on
+        the same channel holds longer, that one stays. False if its id is known."""
         ...
 
     def add_event(self, event: Event) -> bool:

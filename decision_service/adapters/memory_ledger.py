@@ -27,6 +27,10 @@ class _Ready:
         return self._read
 
 
+def _end(suppression: Suppression) -> float:
+    return float("inf") if suppression.until_ms is None else suppression.until_ms
+
+
 class MemoryLedger:
     """Both ports, Ledger and LogReader, under one lock."""
 
@@ -97,7 +101,13 @@ class MemoryLedger:
             if not self._occur(EntryKind.OUTCOMES, outcome.outcome_id, outcome):
                 return False
             for suppression in suppressions:
-                self.suppress(outcome.customer_id, suppression)
+                held = [
+                    s
+                    for s in self.state(outcome.customer_id).suppressions
+                    if (s.channel, s.reason) == (suppression.channel, suppression.reason)
+                ]
+                if all(_end(s) < _end(suppression) for s in held):
+                    self.suppress(outcome.customer_id, suppression)
             return True
 
     def add_event(self, event: Event) -> bool:

@@ -1,6 +1,6 @@
 """The ledger on Redis: all keys of a customer, and the log stream its records go to, share one hash tag.
 
-    nba:{sN}:c:CUSTOMER             hash    v → version, c:DECISION → contact, x:REASON:CHANNEL → suppression,
+    nba:{sN}:c:CUSTOMER             hash    v → version, c:DECISION → contact, x:REASON:CHANNEL → "until;" suppression,
                                             e:NAME → "total;ms,ms,…" newest first
     nba:{sN}:q:CUSTOMER\\0REQUEST    string  log entry of the decision under that request id
     nba:{sN}:d:DECISION             string  the key above, so that a decision is found by its own id
@@ -39,6 +39,8 @@ from decision_service.core.errors import Conflict, NbaError, NotFound
 from decision_service.core.record import Activation, DecisionRecord, Event, Outcome
 from decision_service.ports import Committed, Earlier, LedgerRead, LogEntry, Moved
 
+_SHARDS = "nba:shards"
+
 _READ = Script("return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}")
 
 # KEYS state, request, decision, log.  ARGV expected version, ttl ms, entry, contact field or '', contact, dropped…
@@ -73,7 +75,8 @@ redis.call('XADD', KEYS[3], '*', 'b', ARGV[3])
 return false
 """)
 
-# KEYS state, id, log.  ARGV ttl ms, entry, counter field, occurred ms, most times kept, (suppression field, value)…
+# KEYS state, id, log.  ARGV ttl ms, entry, counter field, occurred ms, most times kept, most fields,
+# (suppression field, value)…; of two suppressions of one field the one that holds longer stays.
 _OCCUR = Script("""
 if not redis.call('SET', KEYS[2], '1', 'PX', ARGV[1], 'NX') then return 0 end
 local counter = redis.call('HGET', KEYS[1], ARGV[3])
@@ -86,9 +89,18 @@ local at = #times + 1
 while at > 1 and tonumber(times[at - 1]) < tonumber(ARGV[4]) do at = at - 1 end
 table.insert(times, at, ARGV[4])
 while #times > tonumber(ARGV[5]) do table.remove(times) end
-redis.call('HSET', KEYS[1], ARGV[3], (total + 1) .. ';' .. table.concat(times, ','))
-for i = 6, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-if #ARGV > 5 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
+if counter or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[6]) then
+  redis.call('HSET', KEYS[1], ARGV[3], (total + 1) .. ';' .. table.concat(times, ','))
+end
+local function until_ms(value)
+  local text = string.match(value, '^([^;]*);')
+  return text == '' and math.huge or tonumber(text)
+end
+for i = 7, #ARGV, 2 do
+  local held = redis.call('HGET', KEYS[1], ARGV[i])
+  if not held or until_ms(held) < until_ms(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+end
+if #ARGV > 6 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
 redis.call('XADD', KEYS[3], '*', 'b', ARGV[2])
 return 1
 """)
@@ -103,6 +115,12 @@ local lifted = redis.call('HDEL', KEYS[1], unpack(ARGV))
 if lifted > 0 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
 return lifted
 """)
+
+_READ_BYTES = 32 * 1024 * 1024
+"""About how much of the log one read brings into memory."""
+
+_MOST_FIELDS = 2_000
+"""Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state."""
 
 _SEQUENCE_BITS = 20  # Redis numbers entries of one millisecond from 0; a million of them does not happen
 
@@ -153,6 +171,14 @@ class RedisLedger:
         self._wire = Wire(url, deadline_ms, "ledger")
         self._keys = [_Keys(shard) for shard in range(shards)]
         self._retention_ms = retention_s * 1000
+
+    def check_shards(self) -> None:
+        """Raises UnsafeLedger if this ledger was made with another number of shards: customers would be looked for
+        where they are not, and their contacts and suppressions forgotten."""
+        self._wire.call("SET", _SHARDS, len(self._keys), "NX")
+        made_with = int(self._wire.call("GET", _SHARDS))
+        if made_with != len(self._keys):
+            raise UnsafeLedger(f"this ledger has {made_with} shards, not {len(self._keys)}; set NBA_SHARDS={made_with}")
 
     def check_durability(self) -> list[str]:
         """What is unsafe about the server's settings, one sentence each; empty if nothing is.
@@ -239,11 +265,19 @@ class RedisLedger:
 
     def _occur(self, body: Outcome | Event, dedup_id: str, suppressions: Sequence[Suppression]) -> bool:
         keys = self._of(body.customer_id)
-        pairs = [part for s in suppressions for part in (_suppression_field(s), encode_suppression(s))]
+        pairs = [part for s in suppressions for part in (_suppression_field(s), _suppression_value(s))]
         fresh = self._wire.run(
             _OCCUR,
             [keys.customer(body.customer_id), keys.occurrence(body.customer_id, dedup_id), keys.log],
-            [self._retention_ms, encode_entry(body), f"e:{body.name}", body.occurred_at_ms, MAX_RECENT_EVENTS, *pairs],
+            [
+                self._retention_ms,
+                encode_entry(body),
+                f"e:{body.name}",
+                body.occurred_at_ms,
+                MAX_RECENT_EVENTS,
+                _MOST_FIELDS,
+                *pairs,
+            ],
         )
         return bool(fresh)
 
@@ -251,7 +285,7 @@ class RedisLedger:
         """See the port."""
         field = _suppression_field(suppression)
         self._wire.run(
-            _SUPPRESS, [self._of(customer_id).customer(customer_id)], [field, encode_suppression(suppression)]
+            _SUPPRESS, [self._of(customer_id).customer(customer_id)], [field, _suppression_value(suppression)]
         )
 
     def unsuppress(self, customer_id: str, channel: str) -> bool:
@@ -291,17 +325,16 @@ class RedisLog:
 
     def read(self, after: Mapping[int, int], limit: int) -> list[LogEntry]:
         """See the port."""
-        replies = [
-            self._wire.begin(
-                "XRANGE", keys.log, f"({_stream_id(after[shard])}" if shard in after else "-", "+", "COUNT", limit
-            )
-            for shard, keys in enumerate(self._keys)
-        ]
-        return [
-            LogEntry(shard, _sequence(stream_id), *decode_entry(fields[1]))
-            for shard, reply in enumerate(replies)
-            for stream_id, fields in reply.result()
-        ]
+        entries: list[LogEntry] = []
+        size = 0
+        for shard, keys in enumerate(self._keys):
+            start = f"({_stream_id(after[shard])}" if shard in after else "-"
+            for stream_id, fields in self._wire.call("XRANGE", keys.log, start, "+", "COUNT", limit):
+                size += len(fields[1])
+                entries.append(LogEntry(shard, _sequence(stream_id), *decode_entry(fields[1])))
+            if size > _READ_BYTES:
+                break  # the other shards have their turn when this is loaded and trimmed
+        return entries
 
     def trim(self, through: Mapping[int, int]) -> None:
         """See the port."""
@@ -341,6 +374,12 @@ def _suppression_field(suppression: Suppression) -> str:
     return f"x:{suppression.reason}:{suppression.channel}"
 
 
+def _suppression_value(suppression: Suppression) -> bytes:
+    """Its end in plain text, for scripts to compare (nothing: for good), then the message."""
+    end = "" if suppression.until_ms is None else str(suppression.until_ms)
+    return end.encode() + b";" + encode_suppression(suppression)
+
+
 def _state(fields: Sequence[bytes]) -> CustomerState:
     """From HGETALL's flat list of names and values."""
     version = 0
@@ -351,7 +390,7 @@ def _state(fields: Sequence[bytes]) -> CustomerState:
             case b"c:":
                 contacts.append(decode_contact(value))
             case b"x:":
-                suppressions.append(decode_suppression(value))
+                suppressions.append(decode_suppression(value.partition(b";")[2]))
             case b"e:":
                 total, _, times = value.partition(b";")
                 events[name[2:].decode()] = EventCounter(int(total), tuple(map(int, times.split(b","))))

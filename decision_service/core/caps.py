@@ -111,12 +111,15 @@ def holding(contacts: Iterable[Contact], now_ms: int) -> list[Contact]:
 
 
 def droppable(contacts: Iterable[Contact], caps: Iterable[FrequencyCap], now_ms: int) -> list[str]:
-    """Decision ids of contacts that no cap can count any more: older than the longest window (at least 35 days),
-    or lapsed for a day (a report that comes later still re-enters its contact)."""
+    """Decision ids of contacts that no cap can count any more: older than the longest window (at least 35 days)
+    before the newest, or lapsed for a day (a report that comes later still re-enters its contact)."""
+    known = list(contacts)
     longest_ms = max((cap.window_s or 0 for cap in caps), default=0) * 1000
-    oldest_ms = now_ms - max(longest_ms, MIN_RETENTION_MS)
+    # Not from now alone: a clock that ran far ahead for a moment must not erase every contact.
+    newest_ms = min(now_ms, max((c.until_ms for c in known), default=now_ms))
+    oldest_ms = newest_ms - max(longest_ms, MIN_RETENTION_MS)
     return [
         c.decision_id
-        for c in contacts
+        for c in known
         if c.until_ms < oldest_ms or (c.status is ContactStatus.RESERVED and c.until_ms < now_ms - LAPSED_RETENTION_MS)
     ]

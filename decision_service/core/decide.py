@@ -116,7 +116,6 @@ def decide(inputs: Inputs, rules: Rules, model: Scorer | None, draw: float) -> D
     request, program, policy = inputs.request, inputs.program, inputs.policy
     group, _ = assign(request.customer_id, program.groups, policy.holdout, request.pinned_group)
     live = live_values(program, inputs.state, inputs.now_ms)
-    customer = customer_values(inputs)
     degradations = _feature_degradations(inputs.features)
     variables = RuleVariables.of(inputs.features.values, live, request.context)
 
@@ -124,7 +123,7 @@ def decide(inputs: Inputs, rules: Rules, model: Scorer | None, draw: float) -> D
         kept: list[Feasible] = []
         exclusions = [Exclusion(a.id, withheld) for a in program.actions]
     else:
-        guardrails = Guardrails(program, policy, customer, inputs.state, inputs.now_ms)
+        guardrails = _guardrails(inputs)
         kept, exclusions = shrink(program, request.channels, rules, variables, guardrails, inputs.now_ms)
 
     serves_baseline = group is Group.BUSINESS_AS_USUAL or (
@@ -176,14 +175,19 @@ def recheck(inputs: Inputs, action: Action) -> Exclusion | None:
 
     `inputs.state` is the fresh state; the same guardrails as before the draw are asked.
     """
-    guardrails = Guardrails(inputs.program, inputs.policy, customer_values(inputs), inputs.state, inputs.now_ms)
-    verdict = guardrails.check(action)
+    verdict = _guardrails(inputs).check(action)
     return verdict if isinstance(verdict, Exclusion) else None
 
 
-def customer_values(inputs: Inputs) -> Values:
-    """What rules and guardrails see of the customer: served features, overridden by context of the same name."""
-    return {**inputs.features.values, **inputs.request.context}
+def _guardrails(inputs: Inputs) -> Guardrails:
+    return Guardrails(
+        inputs.program,
+        inputs.policy,
+        inputs.features.values,
+        inputs.request.context,
+        inputs.state,
+        inputs.now_ms,
+    )
 
 
 def _feature_degradations(features: ServedFeatures) -> list[Reason]:

@@ -74,16 +74,17 @@ class Guardrails:
         self,
         program: Program,
         policy: ContactPolicy,
-        customer: Values,
+        features: Values,
+        context: Values,
         state: CustomerState,
         now_ms: int,
     ) -> None:
         self._bindings = _Bindings.of(program, policy)
-        self._consent, self._customer = policy.consent, customer
+        self._consent, self._features, self._context = policy.consent, features, context
         self._now_ms, self._lease_ms = now_ms, program.lease_s * 1000
         self._contacts = holding(state.contacts, now_ms)
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
-        self._zone = _zone(policy, customer)
+        self._zone = _zone(policy, {**features, **context})
         # What does not depend on the action is worked out once per channel, and per cap and time of sending.
         self._channels: dict[str, tuple[Reason, str] | int] = {}
         self._exhausted: dict[tuple[int, int], bool] = {}
@@ -113,8 +114,9 @@ class Guardrails:
         """Why nothing may go out on the channel, or when it may."""
         consent = self._consent.features.get(channel)
         if consent is not None:
-            given = self._customer.get(consent)
-            if not (self._consent.default_allow if given is None else given is True):
+            # The caller may know of a refusal, or of consent where none is stored; a stored refusal stands.
+            given = {self._features.get(consent), self._context.get(consent)} - {None}
+            if not (given == {True} if given else self._consent.default_allow):
                 return Reason.NO_CONSENT, consent
         suppression = self._suppressed.get(channel) or self._suppressed.get(ALL_CHANNELS)
         if suppression is not None:

@@ -217,6 +217,17 @@ def test_suppressions_of_both_reasons_stand_side_by_side(forms: Forms) -> None:
     assert not forms.ledger.unsuppress("c1", "email")
 
 
+@pytest.mark.parametrize("order", [0, 1])
+def test_of_suppressions_by_outcomes_the_longest_holds(forms: Forms, order: int) -> None:
+    """A complaint that suppresses for an hour does not lift an unsubscribe that holds for good, in either order."""
+    for_good = Suppression("email", Reason.SUPPRESSED_BY_OUTCOME, NOW, None, "unsubscribe")
+    for_now = Suppression("email", Reason.SUPPRESSED_BY_OUTCOME, NOW, NOW + 9, "complaint")
+    both = [for_good, for_now] if order else [for_now, for_good]
+    for i, suppression in enumerate(both):
+        forms.ledger.add_outcome(outcome(f"o{i}", suppression.note), [suppression])
+    assert forms.ledger.state("c1").suppressions == (for_good,)
+
+
 def test_the_log_is_read_after_and_trimmed_through_a_sequence(forms: Forms) -> None:
     """Reading goes on after the last sequence of each shard; trimming forgets exactly what was read."""
     for i in range(30):

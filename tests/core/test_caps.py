@@ -151,13 +151,14 @@ def test_a_lapsed_lease_holds_nothing() -> None:
 def test_what_no_cap_can_count_is_dropped() -> None:
     """Contacts older than the longest window go, at least 35 days are kept; lapsed ones go after a day."""
     old, older = contact(NOW - 36 * DAY_MS), contact(NOW - 91 * DAY_MS)
-    lapsed = contact(NOW - 3 * DAY_MS, NOW - 2 * DAY_MS)
-    assert droppable([old, older, lapsed], [rolling(1, 24)], NOW) == [
+    lapsed, new = contact(NOW - 3 * DAY_MS, NOW - 2 * DAY_MS), contact(NOW)
+    assert droppable([old, older, lapsed, new], [rolling(1, 24)], NOW) == [
         old.decision_id,
         older.decision_id,
         lapsed.decision_id,
     ]
-    assert droppable([old, older], [rolling(1, 90 * 24)], NOW) == [older.decision_id]
+    assert droppable([old, older, new], [rolling(1, 90 * 24)], NOW) == [older.decision_id]
+    assert droppable([old, new], [rolling(1, 24)], NOW + 20_000 * DAY_MS) == [old.decision_id]
 
 
 _caps = st.one_of(

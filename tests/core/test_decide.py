@@ -309,6 +309,29 @@ def test_what_has_ended_no_longer_suppresses() -> None:
     assert "sms_promo" in probabilities(decide(replace(INPUTS, state=state), RULES, Ranked(), 0.5))
 
 
+@pytest.mark.parametrize(
+    ("stored", "sent", "allowed"),
+    [
+        (True, None, True),
+        (False, None, False),
+        (None, None, False),
+        (False, True, False),
+        (True, False, False),
+        (None, True, True),
+    ],
+)
+def test_a_stored_refusal_stands(stored: bool | None, sent: bool | None, allowed: bool) -> None:
+    """The context may refuse, or consent where nothing is stored; it does not lift a refusal."""
+    inputs = with_policy(consent=Consent({"sms": "sms_ok"}, default_allow=False))
+    inputs = replace(
+        inputs,
+        features=replace(FEATURES, values={**FEATURES.values, "sms_ok": stored}),
+        request=replace(REQUEST, context={"sms_ok": sent}),
+    )
+    found = reasons(decide(inputs, RULES, Ranked(), 0.5))
+    assert (found.get("sms_promo") is None) == allowed
+
+
 def test_context_overrides_features() -> None:
     """For rules and for the time zone alike."""
     inputs = replace(INPUTS, request=replace(REQUEST, context={"age": 10, "timezone": "Nowhere/At_All"}))
