@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import fcntl
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from decision_service import bootstrap
 from decision_service.adapters.clocks import clock_from
-from decision_service.core.errors import InvalidRequest, NotFound
+from decision_service.core.errors import InvalidRequest, NbaError, NotFound
 from decision_service.core.program import Program
+from decision_service.core.values import ValueType
 from decision_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from training.pipeline import Plan
     from training.promote import Entry
     from training.track import Tracking
+
+log = logging.getLogger(__name__)
+
+FAILED = "FAILED"
 
 Progress = Callable[[str, int, int], None]
 
@@ -120,21 +128,43 @@ def train(settings: Settings, program: str = "", plan: Plan | None = None) -> di
     from training.pipeline import train_program
 
     chosen = _chosen(settings, program)
-    parts = _learning(settings)
-    return {
-        name: train_program(
-            parts.warehouse,
-            one,
-            parts.features.schema(one.feature_service),
-            parts.policies.program_at,
-            parts.tracking,
-            parts.catalogue,
-            parts.now_ms,
-            parts.signals.models_changed,
-            plan,
-        ).to_json()
-        for name, one in chosen.items()
-    }
+    reports: dict[str, dict[str, object]] = {}
+    with _alone(settings):
+        parts = _learning(settings)
+        for name, one in chosen.items():
+            try:
+                reports[name] = train_program(
+                    parts.warehouse,
+                    one,
+                    _schema(parts.features, one),
+                    parts.policies.program_at,
+                    parts.tracking,
+                    parts.catalogue,
+                    parts.now_ms,
+                    parts.signals.models_changed,
+                    plan,
+                ).to_json()
+            except NbaError as error:  # one program's trouble is not the others'
+                log.warning("%s could not be trained: %s", name, error)
+                reports[name] = {"program": name, "verdict": FAILED, "version": None, "reason": str(error)}
+    return reports
+
+
+def _schema(features: RefreshableSource, program: Program) -> Mapping[str, ValueType]:
+    """The features a model may learn from; none where they were not built yet: decisions were made on context."""
+    try:
+        return features.schema(program.feature_service)
+    except NotFound:
+        return {}
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One at a time changes which model serves; the system frees the lock however its holder ends."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "promotion.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def promote(settings: Settings, program: str, version: int, author: str) -> dict[str, object]:
@@ -142,17 +172,18 @@ def promote(settings: Settings, program: str, version: int, author: str) -> dict
     from training import promote as ledger
 
     _chosen(settings, program)
-    parts = _learning(settings)
-    entry = ledger.promote(
-        parts.warehouse,
-        parts.tracking,
-        parts.catalogue,
-        program,
-        str(version),
-        author,
-        parts.now_ms,
-        parts.signals.models_changed,
-    )
+    with _alone(settings):
+        parts = _learning(settings)
+        entry = ledger.promote(
+            parts.warehouse,
+            parts.tracking,
+            parts.catalogue,
+            program,
+            str(version),
+            author,
+            parts.now_ms,
+            parts.signals.models_changed,
+        )
     return _moved(entry)
 
 
@@ -161,17 +192,18 @@ def rollback(settings: Settings, program: str, to_version: int | None, author: s
     from training import promote as ledger
 
     _chosen(settings, program)
-    parts = _learning(settings)
-    entry = ledger.rollback(
-        parts.warehouse,
-        parts.tracking,
-        parts.catalogue,
-        program,
-        author,
-        parts.now_ms,
-        parts.signals.models_changed,
-        None if to_version is None else str(to_version),
-    )
+    with _alone(settings):
+        parts = _learning(settings)
+        entry = ledger.rollback(
+            parts.warehouse,
+            parts.tracking,
+            parts.catalogue,
+            program,
+            author,
+            parts.now_ms,
+            parts.signals.models_changed,
+            None if to_version is None else str(to_version),
+        )
     return _moved(entry)
 
 
@@ -182,8 +214,14 @@ def _moved(entry: Entry | None) -> dict[str, object]:
 
 
 def learn(settings: Settings, progress: Progress | None = None) -> dict[str, dict[str, object]]:
-    """One turn of the whole cycle but the load, which the loader does all the time."""
-    build_features(settings, progress)
+    """One turn of the whole cycle but the load, which the loader does all the time.
+
+    Features that cannot be built keep nobody from learning: decisions are made, and learned from, without them.
+    """
+    try:
+        build_features(settings, progress)
+    except NbaError as error:
+        log.warning("features were not built: %s", error)
     join(settings)
     return train(settings)
 

@@ -29,6 +29,7 @@ PARTS = (
     "logs",
     "clock",
     "supervisor.lock",
+    "promotion.lock",
     "mlflow.db",
     "mlflow.db-wal",
     "mlflow.db-shm",

@@ -21,7 +21,7 @@ from decision_service.core.errors import (
 )
 from decision_service.core.explain import Explanation, explain
 from decision_service.core.groups import assign
-from decision_service.core.outcomes import suppressions_by
+from decision_service.core.outcomes import CLOCK_TOLERANCE_MS, refuse_future, suppressions_by
 from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, LearningMode, Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
@@ -238,9 +238,14 @@ class DecisionService:
         return ActivationResult(duplicate=not self._ledger.activate(activation, contact), late=late)
 
     def record_outcomes(self, outcomes: Sequence[Outcome]) -> tuple[int, int]:
-        """Log outcomes and let them act at once (counters, suppressions): how many were new, how many known."""
+        """Log outcomes and let them act at once (counters, suppressions): how many were new, how many known.
+
+        Raises:
+            InvalidRequest: naming those that lie in the future; none is recorded.
+        """
         policy = self._policies.current().policy
         now_ms = self._clock.now_ms()
+        refuse_future("outcomes", outcomes, now_ms)
         recorded = 0
         for outcome in outcomes:
             stamped = replace(outcome, received_at_ms=now_ms)
@@ -248,8 +253,13 @@ class DecisionService:
         return recorded, len(outcomes) - recorded
 
     def record_events(self, events: Sequence[Event]) -> tuple[int, int]:
-        """Log behavioural events and count them: how many were new, how many known."""
+        """Log behavioural events and count them: how many were new, how many known.
+
+        Raises:
+            InvalidRequest: naming those that lie in the future; none is recorded.
+        """
         now_ms = self._clock.now_ms()
+        refuse_future("events", events, now_ms)
         recorded = sum(self._ledger.add_event(replace(event, received_at_ms=now_ms)) for event in events)
         return recorded, len(events) - recorded
 
@@ -342,10 +352,6 @@ class DecisionService:
         if not author:
             raise InvalidRequest.of("author", "is empty; say who publishes, for the audit")
         return Audit(author, self._clock.now_ms(), note)
-
-
-CLOCK_TOLERANCE_MS = 60_000
-"""By how much a runner's clock may differ from the server's."""
 
 
 def _record(

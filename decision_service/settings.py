@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,6 +55,13 @@ class Settings(BaseSettings):
     train_interval_s: float = Field(300.0, gt=0, description="How often the trainer runs under `nba up`.")
 
     clock: str = Field("system", description="`system`, or `file:PATH` for a simulation's clock.")
+
+    @field_validator("ledger_url", "features_url")
+    @classmethod
+    def _redis_url(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("use redis://[user:password@]host:port/database, or rediss:// or unix://")
+        return value
 
     @field_validator("clock")
     @classmethod

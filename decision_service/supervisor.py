@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 10.0
 STABLE_AFTER_S = 30.0
+ORPHANS_END_S = 8.0
 
 
 @dataclass(slots=True)
@@ -83,6 +85,24 @@ class Stack:
         if self._redis is not None and not self._redis.running:
             self._redis.start()
 
+    def _claim_port(self) -> None:
+        """Fail if somebody listens on the gRPC port: workers share theirs, so the system would deal out calls between
+        two ledgers, and caps would hold in neither. Orphans of a killed supervisor have a moment to end."""
+        deadline = time.monotonic() + ORPHANS_END_S
+        while True:
+            with socket.socket() as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((self.settings.host, self.settings.port))
+                    return
+                except OSError as error:
+                    if time.monotonic() > deadline:
+                        raise Unavailable(
+                            "grpc port",
+                            f"{self.target} cannot be listened on ({error.strerror}); set NBA_PORT, NBA_HOST",
+                        ) from error
+            time.sleep(0.1)
+
     def _claim_home(self) -> None:
         if self._claim is not None:
             return
@@ -102,6 +122,7 @@ class Stack:
         """
         try:
             self.start_redis()
+            self._claim_port()
             with self._lock:
                 for child in self._children:
                     self._spawn(child)

@@ -146,7 +146,10 @@ def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureVie
 
 
 def _sql_violation(file: Path, error: InvalidRequest) -> Violation:
-    return Violation(f"{file.parent.name}/{file.name}", "; ".join(v.message for v in error.violations))
+    message = "; ".join(v.message for v in error.violations)
+    if absent := re.search(r"Table with name (\w+) does not exist", message):
+        message = f"the warehouse has no table {absent[1]!r}, which it reads; load it first (feature_repo/README.md)"
+    return Violation(f"{file.parent.name}/{file.name}", message)
 
 
 def _query(warehouse: Warehouse, sql: str, now_ms: int) -> pa.Table:

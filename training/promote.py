@@ -16,6 +16,7 @@ for themselves as well. Somebody who moves the alias by hand is left alone: only
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +37,8 @@ PROMOTE, ROLLBACK = "PROMOTE", "ROLLBACK"
 """Verdicts of the ledger that move the champion; HOLD and INSUFFICIENT do not."""
 
 COMPLETED_TAG = "promoted_at_ms"
+
+_log = logging.getLogger(__name__)
 
 Notify = Callable[[], object]
 """Tells the workers that models changed."""
@@ -104,7 +107,15 @@ def apply(warehouse: Warehouse, tracking: Tracking, entry: Entry, notify: Notify
 def resume(warehouse: Warehouse, tracking: Tracking, program: str, notify: Notify) -> bool:
     """Finish the last promotion or rollback if a crash left it unfinished; whether there was one."""
     moves = [entry for entry in history(warehouse, program) if entry.moves]
-    if not moves or tracking.tags(program, moves[-1].to_version).get(COMPLETED_TAG) == str(moves[-1].at_ms):
+    if not moves:
+        return False
+    try:
+        completed = tracking.tags(program, moves[-1].to_version).get(COMPLETED_TAG)
+    except NotFound:
+        # The registry was lost: there is nothing left to finish, and nothing to keep a new model back for.
+        _log.warning("%s: version %s of the promotion ledger is not in the registry", program, moves[-1].to_version)
+        return False
+    if completed == str(moves[-1].at_ms):
         return False
     _carry_out(tracking, moves[-1], notify)
     return True

@@ -30,6 +30,7 @@ class _Serving:
     """What a program is served by, and the newest version that was refused."""
 
     scorer: Scorer | None = None
+    digest: str = ""
     refused: str = ""
     why: str = ""
     may_pass: bool = False
@@ -115,17 +116,23 @@ class MlflowCatalogue:
                 lambda client: client.get_model_version_by_alias(registered_name(program), CHAMPION)
             )
             if registered is None:
-                return _Serving()
+                if now.scorer is None or self._exists(now.scorer.version):
+                    return _Serving()  # nothing was promoted yet, or the alias was taken away on purpose
+                return replace(now, refused="", why="the registry has lost this version")
             version = str(registered.version)
-            if now.scorer is not None and now.scorer.version.version == version:
-                return _Serving(now.scorer)
+            digest = registered.tags.get(DIGEST_TAG, "")
+            if now.scorer is not None and (now.scorer.version.version, now.digest) == (version, digest):
+                return _Serving(now.scorer, now.digest)
             if now.refused == version and not now.may_pass:  # versions are immutable: it would be refused again
                 return now
-            return _Serving(self._load(registered))
+            return _Serving(self._load(registered), digest)
         except ModelRejected as error:
             return replace(now, refused=version, why=str(error), may_pass=isinstance(error, ServiceUnknown))
         except _mlflow_failures() as error:
             return replace(now, refused="", why=f"MLflow: {_first_line(error)}")
+
+    def _exists(self, model: ModelVersion) -> bool:
+        return self._find(lambda client: client.get_model_version(model.name, model.version)) is not None
 
     def _find(self, ask: Callable[[MlflowClient], RegisteredVersion]) -> RegisteredVersion | None:
         """The answer, None if there is no such model, version or alias."""

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from decision_service.core.errors import Unavailable
+
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
@@ -57,4 +59,9 @@ def ensure_tracking(tracking_uri: str) -> None:
     concurrent first users of one sqlite database race on MLflow's migrations."""
     if (file := sqlite_file(tracking_uri)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        open_client(tracking_uri).search_registered_models(max_results=1)
+        try:
+            open_client(tracking_uri).search_registered_models(max_results=1)
+        except (
+            Exception
+        ) as error:  # MLflow and SQLAlchemy raise whatever their layers do for a file that is no database
+            raise Unavailable("mlflow", f"{file} cannot be used: {str(error).splitlines()[0]}") from error

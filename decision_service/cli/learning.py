@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from decision_service.cli.terminal import AsJson, Home, print_json, print_pairs, print_table, progress_bar, settings
+from decision_service.cli.terminal import (
+    FAILED,
+    AsJson,
+    Home,
+    print_json,
+    print_pairs,
+    print_table,
+    progress_bar,
+    settings,
+)
 
 Program = Annotated[str, typer.Option(help="One program; all of them by default.")]
 
@@ -48,12 +57,14 @@ def train(program: Program = "", home: Home = None, as_json: AsJson = False) -> 
     reports = jobs.train(settings(home), program)
     if as_json:
         print_json(reports)
-        return
-    print_table(
-        "Training",
-        ("program", "verdict", "version", "why"),
-        [(name, r["verdict"], r["version"], r["reason"]) for name, r in reports.items()],
-    )
+    else:
+        print_table(
+            "Training",
+            ("program", "verdict", "version", "why"),
+            [(name, r["verdict"], r["version"] or "", r["reason"]) for name, r in reports.items()],
+        )
+    if any(report["verdict"] == jobs.FAILED for report in reports.values()):
+        raise typer.Exit(FAILED)
 
 
 def promote(

@@ -1,11 +1,32 @@
-"""What an outcome does at once, before anything is joined or learned."""
+"""What outcomes and events do at once, before anything is joined or learned."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from decision_service.core.customer import ALL_CHANNELS, Suppression
+from decision_service.core.errors import InvalidRequest, Violation
 from decision_service.core.program import ContactPolicy
 from decision_service.core.reasons import Reason
-from decision_service.core.record import Outcome
+from decision_service.core.record import Event, Outcome
+
+CLOCK_TOLERANCE_MS = 60_000
+"""By how much a runner's clock may differ from the server's."""
+
+
+def refuse_future(field: str, occurred: Sequence[Outcome | Event], now_ms: int) -> None:
+    """What has not happened yet would hold its place in counters and windows for ever.
+
+    Raises:
+        InvalidRequest: naming each that occurred after `now_ms`, beyond the tolerance.
+    """
+    violations = [
+        Violation(f"{field}[{i}].occurred_at_ms", f"{one.occurred_at_ms} lies in the future; the time is {now_ms}")
+        for i, one in enumerate(occurred)
+        if one.occurred_at_ms > now_ms + CLOCK_TOLERANCE_MS
+    ]
+    if violations:
+        raise InvalidRequest(violations)
 
 
 def suppressions_by(policy: ContactPolicy, outcome: Outcome, now_ms: int) -> list[Suppression]:

@@ -73,7 +73,7 @@ def _valued(experiment: LoggedExperiment, weights: Floats, rewards: Floats) -> I
 
 @dataclass(frozen=True, slots=True)
 class ModelStep:
-    """One training run of the replay: after how many rows, its verdict (`promote`, `hold`, …) and why."""
+    """One training run of the replay: after how many rows, its verdict (PROMOTE, HOLD or INSUFFICIENT) and why."""
 
     after_rows: int
     version: str
@@ -111,12 +111,12 @@ class ReplayResult:
     @property
     def promoted(self) -> tuple[ModelStep, ...]:
         """The training runs whose model became champion."""
-        return tuple(step for step in self.steps if step.verdict == "promote")
+        return tuple(step for step in self.steps if step.verdict == "PROMOTE")
 
     @property
     def held(self) -> tuple[ModelStep, ...]:
         """Those whose model did not."""
-        return tuple(step for step in self.steps if step.verdict != "promote")
+        return tuple(step for step in self.steps if step.verdict != "PROMOTE")
 
     def to_json(self) -> dict[str, object]:
         """The JSON object that `nba replay --json` ends with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -25,6 +26,10 @@ from decision_service.service import Decided, ProgramSummary
 
 T = TypeVar("T")
 
+MAX_VALUES_BYTES = 32 * 1024
+"""Most bytes of one context or attribute mapping: the log, the ledger and the warehouse keep it."""
+MAX_AMOUNT = 1e12
+"""Largest outcome value, either sign: sums of many stay finite."""
 MAX_TEXT_LENGTH = 4_096
 """Longest string within a context or attribute value, note or detail, in characters."""
 MAX_VALUES = 256
@@ -33,6 +38,7 @@ MAX_BATCH = 1_000
 """Most requests, outcomes or events of one call."""
 
 # Times outside are no epoch milliseconds of a plausible year: seconds or microseconds, sent by mistake.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _EARLIEST_MS = 10**11  # 1973
 _LATEST_MS = 10**14  # 5138
 
@@ -58,6 +64,8 @@ class Checks:
             self.fail(path, f"must not be empty; give 1 to {MAX_ID_LENGTH} characters")
         elif len(value) > MAX_ID_LENGTH:
             self.fail(path, f"has {len(value)} characters; give at most {MAX_ID_LENGTH}")
+        elif _CONTROL.search(value):
+            self.fail(path, "has control characters; give printable ones")
         return value
 
     def optional_id(self, path: str, value: str) -> str:
@@ -74,6 +82,12 @@ class Checks:
         """Neither NaN nor infinite."""
         if not math.isfinite(value):
             self.fail(path, f"is {value}; give a finite number, or leave it out where it is unknown")
+        return value
+
+    def amount(self, path: str, value: float) -> float:
+        """Finite, and so small that sums of many stay so."""
+        if math.isfinite(self.finite(path, value)) and abs(value) > MAX_AMOUNT:
+            self.fail(path, f"is {value}; give an amount within ±{MAX_AMOUNT:g}")
         return value
 
     def time(self, path: str, value_ms: int) -> int:
@@ -108,6 +122,9 @@ class Checks:
     def values(self, path: str, values: Mapping[str, types_pb2.Value]) -> dict[str, Value | None]:
         """Named values: numbers finite, texts and names not oversized."""
         self.at_most(path, len(values), MAX_VALUES)
+        size = sum(len(name) + message.ByteSize() for name, message in values.items())
+        if size > MAX_VALUES_BYTES:
+            self.fail(path, f"has {size} bytes; give at most {MAX_VALUES_BYTES}, every decision's record keeps them")
         checked: dict[str, Value | None] = {}
         for name, message in values.items():
             value = messages.value_from_pb(message)
@@ -227,7 +244,7 @@ def outcomes(message: pb.RecordOutcomesRequest) -> list[Outcome]:
         path = f"outcomes[{i}]"
         _fact(checks, path, outcome)
         checks.id(f"{path}.outcome_id", outcome.outcome_id)
-        checks.finite(f"{path}.value", outcome.value)
+        checks.amount(f"{path}.value", outcome.value)
         checks.optional_id(f"{path}.decision_id", outcome.decision_id)
         checks.optional_id(f"{path}.channel", outcome.channel)
     checks.done()

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
-from decision_service.adapters.redis_ledger import RedisLedger
+from decision_service.adapters.redis_ledger import RedisLedger, RedisLog, UnsafeLedger
 from decision_service.core.errors import Unavailable
 from decision_service.core.record import Event
 
@@ -38,6 +38,31 @@ def test_an_unsafe_server_is_named(tmp_path: Path, redis_url: str) -> None:
             client.config_set("maxmemory-policy", "allkeys-lru")
         assert len(ledger.check_durability()) == 2
     assert RedisLedger(redis_url, 4, 1000, 60).check_durability() == []
+
+
+def test_a_ledger_keeps_its_number_of_shards(redis_url: str) -> None:
+    """With another number customers would be looked for where they are not; the error says which number is right."""
+    RedisLedger(redis_url, 4, 1000, 60).check_shards()
+    RedisLedger(redis_url, 4, 1000, 60).check_shards()
+    with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
+        RedisLedger(redis_url, 8, 1000, 60).check_shards()
+
+
+def test_a_read_of_the_log_is_bounded_in_bytes(redis_url: str) -> None:
+    """However large the entries, and nothing is skipped: what one read leaves out the next brings."""
+    ledger, log = RedisLedger(redis_url, 4, 5000, 60), RedisLog(redis_url, 4, 5000)
+    large = {f"v{i}": "x" * 4_000 for i in range(250)}  # 1 MB
+    for i in range(80):
+        ledger.add_event(Event(f"e{i}", f"c{i}", "view", 1, 1, large))
+    rounds = []
+    while entries := log.read({}, 1000):
+        rounds.append(len(entries))
+        through: dict[int, int] = {}
+        for entry in entries:
+            through[entry.shard] = max(entry.sequence, through.get(entry.shard, 0))
+        log.trim(through)
+    assert sum(rounds) == 80
+    assert len(rounds) >= 2
 
 
 def test_a_crash_of_the_server_loses_nothing_acknowledged(tmp_path: Path) -> None:

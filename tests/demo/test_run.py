@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
 
     from rich.console import Console
 
-    console = Console(width=160, record=True, file=(tmp_path / "shown").open("w"))
+    console = Console(width=160, record=True, file=io.StringIO())
     console.print(render(result))
     assert f"nba explain {result.an_id}" in console.export_text()
 

@@ -128,12 +128,12 @@ def test_the_result_is_one_json_object_with_the_promised_keys() -> None:
         champion_value=None,
         midway_value=None,
         chi_square_p=0.5,
-        steps=(ModelStep(5, "1", "promote", ("better",)), ModelStep(10, "2", "hold", ("no better",))),
+        steps=(ModelStep(5, "1", "PROMOTE", ("better",)), ModelStep(10, "2", "HOLD", ("no better",))),
         seconds=1.23,
     )
     parsed = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert parsed["served_value"] == {"mean": 0.2, "low": 0.1, "high": 0.3, "n": 10}
     assert parsed["champion_value"] is None
     assert [step["version"] for step in parsed["promoted"]] == ["1"]
-    assert parsed["held"] == [{"after_rows": 10, "version": "2", "verdict": "hold", "why": ["no better"]}]
+    assert parsed["held"] == [{"after_rows": 10, "version": "2", "verdict": "HOLD", "why": ["no better"]}]
     assert {"decisions", "missing", "duplicates", "uniform_value", "fixed_values", "chi_square_p"} < parsed.keys()

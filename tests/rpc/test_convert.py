@@ -79,6 +79,9 @@ BAD: list[tuple[Callable[[Any], object], Any, str, str]] = [
     (convert.outcomes, outcome(occurred_at_ms=0), "outcomes[0].occurred_at_ms", "give UTC epoch milliseconds"),
     (convert.outcomes, outcome(occurred_at_ms=NOW_MS * 1_000), "outcomes[0].occurred_at_ms", "not microseconds"),
     (convert.outcomes, outcome(value=math.inf), "outcomes[0].value", "finite"),
+    (convert.outcomes, outcome(value=-1e300), "outcomes[0].value", "within"),
+    (convert.outcomes, outcome(customer_id="a\0b"), "outcomes[0].customer_id", "control characters"),
+    (convert.outcomes, outcome(channel="\x1b[2J"), "outcomes[0].channel", "control characters"),
     (convert.outcomes, outcome(decision_id=LONG), "outcomes[0].decision_id", "257"),
     (convert.outcomes, outcome(channel=LONG), "outcomes[0].channel", "257"),
     (

@@ -263,6 +263,17 @@ def test_a_purchase_is_seen_by_the_next_decide(world: World) -> None:
     assert (live["purchase_count_1d"], live["purchase_hours_since"]) == (2, 0.0)
 
 
+def test_what_has_not_happened_yet_is_refused_whole(world: World) -> None:
+    """An event of tomorrow would hold its place among the latest for a day; nothing of its batch is recorded."""
+    now = world.clock.now_ms()
+    later = now + 86_400_000
+    with pytest.raises(InvalidRequest, match=r"events\[1\].occurred_at_ms"):
+        world.service.record_events([Event("a", "c", "view", now, 0), Event("b", "c", "view", later, 0)])
+    with pytest.raises(InvalidRequest, match=r"outcomes\[0\].occurred_at_ms"):
+        world.service.record_outcomes([outcome("purchase", at_ms=later)])
+    assert world.ledger.backlog() == 0
+
+
 def test_suppress_and_unsuppress(world: World) -> None:
     """By hand, at once, until lifted."""
     world.service.suppress("c", "*", None, "asked by phone")
