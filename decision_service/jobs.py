@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from decision_service import bootstrap
 from decision_service.adapters.clocks import clock_from
-from decision_service.core.errors import InvalidRequest, NbaError, NotFound
-from decision_service.core.program import Program
+from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Unavailable
+from decision_service.core.program import ContactPolicy, Program
 from decision_service.core.values import ValueType
 from decision_service.settings import Settings
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.core.explain import Explanation
+    from decision_service.core.record import DecisionRecord
     from decision_service.ports import Warehouse
     from training.pipeline import Plan
     from training.promote import Entry
@@ -236,9 +237,25 @@ def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation 
     if not rows:
         return None
     record = decode_record(rows[0]["record"])
-    policies = bootstrap.open_policies(settings)
-    program = policies.program_at(record.request.program, record.program_version)
-    return explain(record, program, policies.policy_at(record.policy_version))
+    try:
+        policies = bootstrap.open_policies(settings)
+        program = policies.program_at(record.request.program, record.program_version)
+        return explain(record, program, policies.policy_at(record.policy_version))
+    except Unavailable:
+        # Without the ledger the warehouse's copy of the program will do; only caps of the policy go unnamed.
+        return explain(record, _program_in(warehouse, record), ContactPolicy())
+
+
+def _program_in(warehouse: Warehouse, record: DecisionRecord) -> Program:
+    from decision_service.documents import parse_program
+
+    found = warehouse.query(
+        "SELECT document FROM program_versions WHERE program = $program AND version = $version",
+        {"program": record.request.program, "version": record.program_version},
+    ).to_pylist()
+    if not found:
+        raise NotFound("program version", f"{record.request.program} {record.program_version}", "run `nba join`")
+    return parse_program(found[0]["document"], record.program_version)
 
 
 def _chosen(settings: Settings, program: str) -> Mapping[str, Program]:

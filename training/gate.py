@@ -283,8 +283,8 @@ def _sentence(
         case Verdict.INSUFFICIENT:
             more = f" About {needed:,} decisions like these, instead of {evaluation.n:,}, would tell." if needed else ""
             return (
-                f"{ours} may be better ({interval.mean:+.4g} reward per decision beside {theirs}), "
-                f"but this could still be chance.{more}"
+                f"{ours} cannot be told from {theirs} yet: the difference of {interval.mean:+.4g} reward per decision "
+                f"could be chance.{more}"
             )
         case Verdict.HOLD if refused:
             return f"{ours} is not judged: the logged data failed a check, so no estimate from it can be trusted."

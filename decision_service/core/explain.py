@@ -123,7 +123,9 @@ def _feature_lines(record: DecisionRecord) -> list[str]:
         ("live.", record.live),
         ("context.", record.request.context),
     ):
-        lines.extend(f"  {title}{name} = {_shown(value)}" for name, value in sorted(values.items()))
+        lines.extend(f"  {title}{name} = {_shown(v)}" for name, v in sorted(values.items()) if v is not None)
+        if missing := ", ".join(f"{title}{name}" for name, v in sorted(values.items()) if v is None):
+            lines.append(f"  missing: {missing}")
     return lines
 
 
@@ -137,9 +139,7 @@ def _named(reason: Reason, detail: str, program: Program, policy: ContactPolicy)
     return detail
 
 
-def _shown(value: Value | None) -> str:
-    if value is None:
-        return "missing"
+def _shown(value: Value) -> str:
     return ", ".join(value) if isinstance(value, tuple) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
