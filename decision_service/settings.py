@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that gRPC workers and the console listen on.")
     port: int = Field(50051, ge=1, le=65535, description="gRPC port, shared by all workers (SO_REUSEPORT).")
     workers: int = Field(2, ge=1, le=64, description="Decide worker processes.")
-    threads: int = Field(8, ge=1, le=256, description="Threads per Decide worker.")
+    threads: int = Field(
+        4, ge=1, le=256, description="Threads per Decide worker; more wait for each other rather than for stores."
+    )
     max_inflight: int = Field(256, ge=1, description="Requests per worker beyond which load is shed.")
     drain_s: float = Field(5.0, ge=0, description="Seconds a stopping worker finishes requests for.")
 
