@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from decision_service.adapters.clocks import ManualClock, SystemClock
 from decision_service.rpc.server import Server
 from loadtests.open_loop import due_times
 
@@ -23,8 +24,9 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_locust_walks_the_journey(server: Server, tmp_path: Path) -> None:
+def test_locust_walks_the_journey(server: Server, clock: ManualClock, tmp_path: Path) -> None:
     """Locust's users decide, report and record without a failure, and the server has seen what Locust counted."""
+    clock.set(SystemClock().now_ms())  # Locust dates its events by the machine's clock
     command = ["locust", "-f", "loadtests/locustfile.py", "--headless", "-u", "4", "-r", "4", "-t", "4s"]
     done = run(*command, "-H", server.address, "--json-file", str(tmp_path / "result"), "--customers", "50")
     assert done.returncode == 0, done.stderr
