@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from decision_service.adapters.clocks import clock_from
-from decision_service.core.errors import NbaError, NotFound, Unavailable
+from decision_service.core.errors import NbaError, NotFound
 from decision_service.ports import Clock, Warehouse
 from decision_service.settings import Settings
 
@@ -236,23 +236,6 @@ def open_worker(settings: Settings) -> Worker:
         accepting=refresher.accepting,
     )
     return Worker(service, refresher, clock)
-
-
-def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 30.0) -> None:
-    """Call `ready` until it no longer raises Unavailable.
-
-    Raises:
-        Unavailable: it still does after `timeout_s`.
-    """
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            ready()
-            return
-        except Unavailable as error:
-            if time.monotonic() > deadline:
-                raise Unavailable(what, f"not ready after {timeout_s:g} s: {error}") from error
-            time.sleep(0.1)
 
 
 def describe_error(error: NbaError) -> str:

@@ -68,12 +68,6 @@ def known_values(features: Values, live: Values, context: Values) -> Values:
     return {**features, **live, **context}
 
 
-def shared_values(features: Values, live: Values, context: Values, inputs: Sequence[str]) -> Values:
-    """The values of `inputs`, in that order, None where missing."""
-    known = known_values(features, live, context)
-    return {name: known.get(name) for name in inputs}
-
-
 def encode(inputs: Sequence[str], shared: Values, actions: Sequence[Action]) -> str:
     """VW text of a decision among `actions`, in their order, without a trailing newline.
 

@@ -14,9 +14,9 @@ from decision_service.core.encoding import (
     digest,
     encode,
     escape,
+    known_values,
     label,
     model_inputs,
-    shared_values,
 )
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.program import NO_ACTION_ACTION, Action, GroupShares, Program, RewardDefinition
@@ -142,10 +142,10 @@ def test_labels_that_vw_would_swallow_are_refused(chosen: int, cost: float, prob
         label(encode([], {}, ACTIONS), chosen, cost, probability)
 
 
-def test_shared_values_let_context_win_and_mark_what_is_missing() -> None:
-    """Every input is present, in order; the caller's context overrides the stored feature."""
-    got = shared_values({"a": 1, "b": 2}, {"live.views": 3}, {"b": 9, "unused": 0}, ["live.views", "b", "z", "a"])
-    assert list(got.items()) == [("live.views", 3), ("b", 9), ("z", None), ("a", 1)]
+def test_known_values_let_context_win() -> None:
+    """Over live values, and these over features of the same name."""
+    got = known_values({"a": 1, "b": 2, "c": 3}, {"c": 4, "d": 5}, {"b": 9, "d": 6})
+    assert got == {"a": 1, "b": 9, "c": 4, "d": 6}
 
 
 def test_model_inputs_are_all_declared_values_less_the_excluded() -> None:
