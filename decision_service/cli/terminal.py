@@ -16,7 +16,7 @@ from decision_service.core.errors import InvalidRequest, NbaError
 if TYPE_CHECKING:
     from decision_service.settings import Settings
 
-FAILED, INVALID, UNAVAILABLE = 1, 2, 3
+DONE, FAILED, INVALID, UNAVAILABLE = 0, 1, 2, 3  # docs/operations.md lists them
 
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Home: TypeAlias = Annotated[
