@@ -9,6 +9,9 @@ import pyarrow as pa
 from decision_service.core.values import Value, ValueType
 from decision_service.replay.experiment import LoggedExperiment
 
+EPSILON = 0.3
+"""A replay learns from matched rows only, a fraction of them all: with less exploration an early champion that is no
+more than good would hardly ever meet the evidence that something is better."""
 REWARD_WINDOW_S = 3_600
 _ARROW = {
     ValueType.BOOL: pa.bool_(),
@@ -19,7 +22,7 @@ _ARROW = {
 }
 
 
-def program_document(experiment: LoggedExperiment, epsilon: float = 0.1) -> str:
+def program_document(experiment: LoggedExperiment, epsilon: float = EPSILON) -> str:
     """A program whose actions are the experiment's arms, everybody in TREATMENT, as JSON text."""
     reward = experiment.reward
     return json.dumps(

@@ -31,6 +31,8 @@ from decision_service.replay.program import (
 from decision_service.replay.result import ModelStep, ReplayResult
 from decision_service.sandbox import Progress, Sandbox, silent
 from decision_service.settings import Settings
+from training.gate import GateRules, Look
+from training.pipeline import Plan
 
 BATCH = 32
 THREADS = 12
@@ -168,7 +170,8 @@ class _Replay:
         clock = self.sandbox.clock
         clock.set(clock.now_ms() + (REWARD_WINDOW_S + 1) * 1_000)
         self.sandbox.drain()
-        for run in self.sandbox.learn():
+        # Each challenger is judged once, on rows that it has not seen: one look.
+        for run in self.sandbox.learn(Plan(rules=GateRules(look=Look.ONE_SHOT))):
             self.steps.append(ModelStep(after_rows, run.version, run.verdict, (run.note,)))
             if run.verdict == "PROMOTE":
                 self.champion = run.version
