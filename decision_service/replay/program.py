@@ -9,6 +9,8 @@ import pyarrow as pa
 from decision_service.core.values import Value, ValueType
 from decision_service.replay.experiment import LoggedExperiment
 
+MARGIN_SHARE = 0.07
+"""How much worse than the champion, as a share of the experiment's mean reward, a challenger may turn out to be."""
 EPSILON = 0.3
 """A replay learns from matched rows only, a fraction of them all: with less exploration an early champion that is no
 more than good would hardly ever meet the evidence that something is better."""

@@ -22,6 +22,7 @@ from decision_service.core.values import NO_ACTION
 from decision_service.replay import result as values
 from decision_service.replay.experiment import LoggedExperiment, LoggedRow
 from decision_service.replay.program import (
+    MARGIN_SHARE,
     REWARD_WINDOW_S,
     checkpoint_rows,
     default_reward,
@@ -170,11 +171,16 @@ class _Replay:
         clock = self.sandbox.clock
         clock.set(clock.now_ms() + (REWARD_WINDOW_S + 1) * 1_000)
         self.sandbox.drain()
-        # Each challenger is judged once, on rows that it has not seen: one look.
-        for run in self.sandbox.learn(Plan(rules=GateRules(look=Look.ONE_SHOT))):
+        for run in self.sandbox.learn(Plan(rules=self._rules())):
             self.steps.append(ModelStep(after_rows, run.version, run.verdict, (run.note,)))
             if run.verdict == "PROMOTE":
                 self.champion = run.version
+
+    def _rules(self) -> GateRules:
+        """Each challenger is judged once, on rows that it has not seen: one look. It has learned from more rows than
+        the champion, and replaces it unless it may be worse by more than a margin."""
+        mean = float(np.mean(self.experiment.rewards()))
+        return GateRules(look=Look.ONE_SHOT, margin=MARGIN_SHARE * abs(mean))
 
     def result(self, midway: str | None, half: int, started: float) -> ReplayResult:
         """Everything valued, from what the warehouse holds."""
