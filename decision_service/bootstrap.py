@@ -50,11 +50,18 @@ def open_ledger(settings: Settings) -> RedisLedger:
     return ledger
 
 
-def open_log(settings: Settings) -> RedisLog:
-    """The loader's end of the ledger's log. It reads many records at once, with a patience of its own."""
+def open_log(settings: Settings, deadline_ms: int | None = None) -> RedisLog:
+    """The loader's end of the ledger's log. It reads many records at once, with a patience of its own by default.
+
+    Raises:
+        UnsafeLedger: the ledger has another number of shards.
+        Unavailable: it does not answer.
+    """
     from decision_service.adapters.redis_ledger import RedisLog
 
-    return RedisLog(settings.ledger_address, settings.shards, max(settings.ledger_deadline_ms, LOG_DEADLINE_MS))
+    log_reader = RedisLog(settings.ledger_address, settings.shards, deadline_ms or LOG_DEADLINE_MS)
+    log_reader.check_shards()
+    return log_reader
 
 
 def open_policies(settings: Settings) -> RedisPolicies:
@@ -220,10 +227,12 @@ def open_worker(settings: Settings) -> Worker:
     from decision_service.service import DecisionService
 
     ledger = open_ledger(settings)
+    ledger.claim_shards()
     policies = open_policies(settings)
     features = open_features(settings)
     catalogue = open_catalogue(settings, features)
-    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), open_log(settings))
+    decision_log = open_log(settings, settings.ledger_deadline_ms)  # only measured here: no patience that would block
+    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), decision_log)
     clock = clock_from(settings.clock)
     service = DecisionService(
         policies=policies,

@@ -88,8 +88,14 @@ def _copy_program_versions(policies: RedisPolicies, warehouse: Warehouse) -> Non
         for name in sorted(policies.current().programs)
         for version in policies.versions(name)
     ]
-    if rows:
-        warehouse.replace(PROGRAM_VERSIONS.name, rows_from(PROGRAM_VERSIONS.name, rows))
+    kept: list[dict[str, object]] = []
+    if PROGRAM_VERSIONS.name in warehouse.tables():
+        columns = ", ".join(column.name for column in PROGRAM_VERSIONS.columns)
+        kept = warehouse.query(f"SELECT {columns} FROM {PROGRAM_VERSIONS.name}").to_pylist()
+    known = {(row["program"], row["version"]) for row in kept}
+    fresh = [row for row in rows if (row["program"], row["version"]) not in known]
+    if fresh:  # versions that a new ledger no longer knows stay: their decisions are still explained by them
+        warehouse.replace(PROGRAM_VERSIONS.name, rows_from(PROGRAM_VERSIONS.name, [*kept, *fresh]))
 
 
 @dataclass(frozen=True, slots=True)

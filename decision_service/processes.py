@@ -55,7 +55,7 @@ def run_worker(settings: Settings, supervised: bool) -> None:
         max_inflight=settings.max_inflight,
     )
     server.start()
-    # What was imported stays for good: the collector need not look at its half a million objects again and again.
+    # What was imported stays for good: the collector need not look at it again and again.
     gc.collect()
     gc.freeze()
     worker.refresher.serving = True

@@ -172,13 +172,23 @@ class RedisLedger:
         self._keys = [_Keys(shard) for shard in range(shards)]
         self._retention_ms = retention_s * 1000
 
-    def check_shards(self) -> None:
-        """Raises UnsafeLedger if this ledger was made with another number of shards: customers would be looked for
-        where they are not, and their contacts and suppressions forgotten."""
+    def claim_shards(self) -> None:
+        """Fix the number of shards of a new ledger, and compare it with that of an old one.
+
+        Raises:
+            UnsafeLedger: see `check_shards`.
+        """
         self._wire.call("SET", _SHARDS, len(self._keys), "NX")
-        made_with = int(self._wire.call("GET", _SHARDS))
-        if made_with != len(self._keys):
-            raise UnsafeLedger(f"this ledger has {made_with} shards, not {len(self._keys)}; set NBA_SHARDS={made_with}")
+        self.check_shards()
+
+    def check_shards(self) -> None:
+        """Compare, writing nothing.
+
+        Raises:
+            UnsafeLedger: this ledger was made with another number of shards: customers would be looked for where
+                they are not, their contacts forgotten and their log entries never loaded.
+        """
+        _check_shards(self._wire, len(self._keys))
 
     def check_durability(self) -> list[str]:
         """What is unsafe about the server's settings, one sentence each; empty if nothing is.
@@ -323,6 +333,10 @@ class RedisLog:
         """How many log streams there are."""
         return len(self._keys)
 
+    def check_shards(self) -> None:
+        """See `RedisLedger.check_shards`."""
+        _check_shards(self._wire, len(self._keys))
+
     def read(self, after: Mapping[int, int], limit: int) -> list[LogEntry]:
         """See the port."""
         entries: list[LogEntry] = []
@@ -353,6 +367,12 @@ class RedisLog:
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
+
+
+def _check_shards(wire: Wire, shards: int) -> None:
+    made_with = wire.call("GET", _SHARDS)
+    if made_with is not None and int(made_with) != shards:
+        raise UnsafeLedger(f"this ledger has {int(made_with)} shards, not {shards}; set NBA_SHARDS={int(made_with)}")
 
 
 def _sequence(stream_id: bytes) -> int:

@@ -42,10 +42,14 @@ def test_an_unsafe_server_is_named(tmp_path: Path, redis_url: str) -> None:
 
 def test_a_ledger_keeps_its_number_of_shards(redis_url: str) -> None:
     """With another number customers would be looked for where they are not; the error says which number is right."""
-    RedisLedger(redis_url, 4, 1000, 60).check_shards()
-    RedisLedger(redis_url, 4, 1000, 60).check_shards()
+    RedisLedger(redis_url, 8, 1000, 60).check_shards()  # a new ledger: looking fixes nothing
+    RedisLedger(redis_url, 4, 1000, 60).claim_shards()
+    RedisLedger(redis_url, 4, 1000, 60).claim_shards()
+    for other in (RedisLedger(redis_url, 8, 1000, 60), RedisLog(redis_url, 8, 1000)):
+        with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
+            other.check_shards()
     with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
-        RedisLedger(redis_url, 8, 1000, 60).check_shards()
+        RedisLedger(redis_url, 8, 1000, 60).claim_shards()
 
 
 def test_a_read_of_the_log_is_bounded_in_bytes(redis_url: str) -> None:

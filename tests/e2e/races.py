@@ -49,7 +49,6 @@ class Race:
     acknowledged: set[str] = field(default_factory=set)
     contacts: int = 0
     late: int = 0
-    slowest_s: float = 0.0
     failed: int = 0
 
 
@@ -102,7 +101,6 @@ def run(
             if turn == decides // 2:
                 halfway.set()
             customer = f"customer-{dice.randrange(customers)}"
-            started = time.monotonic()
             try:
                 answer = sandbox.client.decide(DecideRequest(f"r{turn}", customer, "race"))
                 with lock:
@@ -117,8 +115,6 @@ def run(
                     late = sandbox.client.report_activation(answer.decision_id, status).late
                     with lock:
                         race.late += late
-                with lock:
-                    race.slowest_s = max(race.slowest_s, time.monotonic() - started)
             except NbaError:
                 with lock:
                     race.failed += 1

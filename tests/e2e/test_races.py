@@ -28,7 +28,6 @@ def test_caps_and_log_hold(tmp_path: Path, killed: str) -> None:
 
         race = races.run(sandbox, decides=DECIDES, clients=CLIENTS, customers=CUSTOMERS, midway=kill)
         found = races.audit(sandbox, race)
-        print(race.slowest_s, race.contacts, found.sent)
         assert race.late == 0
         assert found.violations == []
         assert (found.missing, found.duplicates) == (0, 0)
