@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
+from decision_service.core.program import Action, CalendarUnit, FrequencyCap, Scope
 from decision_service.ports import Warehouse
 
 CONTACTS = """
@@ -65,7 +65,7 @@ def cap_violations(contacts: Iterable[SentContact], caps: Sequence[FrequencyCap]
     return found
 
 
-def _counts(scope: CapScope, contact: SentContact) -> bool:
+def _counts(scope: Scope, contact: SentContact) -> bool:
     wanted = (
         (scope.channel, contact.action.channel),
         (scope.program, contact.program),

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
-    from decision_service.service import DecisionService
+    from decision_service.ports import Budgets
+    from decision_service.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,13 @@ def open_ledger(settings: Settings) -> RedisLedger:
         for problem in problems:
             log.warning("unsafe ledger: %s", problem)
     return ledger
+
+
+def open_budgets(settings: Settings) -> Budgets:
+    """The counters of the volume constraints."""
+    from decision_service.adapters.memory_budgets import MemoryBudgets
+
+    return MemoryBudgets()
 
 
 def open_log(settings: Settings, deadline_ms: int | None = None) -> RedisLog:
@@ -113,9 +121,9 @@ def open_warehouse(settings: Settings) -> Warehouse:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A wired Decide worker: the service, and what must be refreshed beside it."""
+    """A wired Decide worker: the services, and what must be refreshed beside it."""
 
-    service: DecisionService
+    services: Services
     refresher: Refresher
     clock: Clock
 
@@ -224,7 +232,7 @@ def open_worker(settings: Settings) -> Worker:
     """Everything a Decide worker is made of."""
     from decision_service.adapters.cel_rules import CelRules
     from decision_service.adapters.entropy import server_entropy
-    from decision_service.service import DecisionService
+    from decision_service.services import Services
 
     ledger = open_ledger(settings)
     ledger.claim_shards()
@@ -234,17 +242,18 @@ def open_worker(settings: Settings) -> Worker:
     decision_log = open_log(settings, settings.ledger_deadline_ms)  # only measured here: no patience that would block
     refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), decision_log)
     clock = clock_from(settings.clock)
-    service = DecisionService(
+    services = Services.over(
         policies=policies,
         features=features,
         ledger=ledger,
+        budgets=open_budgets(settings),
         catalogue=catalogue,
         rules=CelRules(),
         clock=clock,
         entropy=server_entropy,
         accepting=refresher.accepting,
     )
-    return Worker(service, refresher, clock)
+    return Worker(services, refresher, clock)
 
 
 def describe_error(error: NbaError) -> str:

@@ -24,7 +24,8 @@ from typing import Any, ParamSpec, TypeVar
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from decision_service import messages
+from decision_service import messages, record_messages
+from decision_service.administration import ProgramSummary
 from decision_service.core.customer import ALL_CHANNELS
 from decision_service.core.errors import InvalidRequest, NbaError, Unavailable, Violation
 from decision_service.core.explain import Explanation, FunnelStep
@@ -46,7 +47,7 @@ from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grp
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.ports import Audit, ProgramVersion
 from decision_service.rpc import status
-from decision_service.service import ActivationResult, ProgramSummary
+from decision_service.service import ActivationResult
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -246,13 +247,13 @@ class DecisionClient:
     def get_decision(self, decision_id: str) -> DecisionRecord:
         """The decision record."""
         message = _build(pb.GetDecisionRequest, decision_id=decision_id)
-        return messages.record_from_pb(self._call(lambda s: s.decisions.GetDecision, message).record)
+        return record_messages.record_from_pb(self._call(lambda s: s.decisions.GetDecision, message).record)
 
     def explain(self, decision_id: str) -> Explanation:
         """Why it was decided so."""
         message = _build(pb.ExplainDecisionRequest, decision_id=decision_id)
         answer = self._call(lambda s: s.decisions.ExplainDecision, message)
-        return Explanation(answer.text, tuple(map(_step, answer.funnel)), messages.record_from_pb(answer.record))
+        return Explanation(answer.text, tuple(map(_step, answer.funnel)), record_messages.record_from_pb(answer.record))
 
     def replay(self, decision_id: str) -> ReplayResult:
         """Whether recomputing it gives the logged decision."""
@@ -366,11 +367,13 @@ def _fill(path: str, fill: Callable[[Any, T], None], message: Any, value: T) -> 
 
 def _fill_request(message: pb.DecideRequest, request: DecideRequest, path: str = "") -> None:
     wrong: list[Violation] = []
-    for name in ("request_id", "customer_id", "no_action_when_unavailable"):
+    for name in ("request_id", "customer_id", "no_action_when_unavailable", "dry_run"):
         value = getattr(request, name)
         _attempt(wrong, path + name, value, functools.partial(setattr, message, name, value))
-    _attempt(wrong, f"{path}programs", request.program, lambda: message.programs.append(request.program))
+    _attempt(wrong, f"{path}programs", list(request.programs), lambda: message.programs.extend(request.programs))
     _attempt(wrong, f"{path}channels", request.channels, lambda: message.channels.extend(request.channels))
+    if (at_ms := request.at_ms) is not None:
+        _attempt(wrong, f"{path}at_ms", at_ms, lambda: setattr(message, "at_ms", at_ms))
     if (group := request.pinned_group) is not None:
         _attempt(wrong, f"{path}pinned_group", group, lambda: _pin(message, group))
     for name, value in request.context.items():
@@ -401,10 +404,10 @@ def _answer(message: pb.DecideResponse) -> Answer:
         group=messages.GROUP_FROM_PB[message.group],
         learning_mode=messages.LEARNING_MODE_FROM_PB[message.learning_mode],
         reasons=tuple(messages.REASON_FROM_PB[reason] for reason in message.reasons),
-        exclusions=tuple(map(messages.exclusion_from_pb, message.exclusions)),
+        exclusions=tuple(map(record_messages.exclusion_from_pb, message.exclusions)),
         program_version=message.program_version,
         policy_version=message.policy_version,
-        model=messages.model_from_pb(message.model) if message.HasField("model") else None,
+        model=record_messages.model_from_pb(message.model) if message.HasField("model") else None,
         lease_expires_at_ms=message.lease_expires_at_ms if message.HasField("lease_expires_at_ms") else None,
         send_at_ms=message.send_at_ms if message.HasField("send_at_ms") else None,
         decided_at_ms=message.decided_at_ms,

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from decision_service import messages
+from decision_service import messages, record_messages
 from decision_service.core.customer import Contact, Suppression
 from decision_service.core.record import Activation, DecisionRecord, Event, Outcome
 from decision_service.pb import record_pb2
@@ -36,12 +36,12 @@ def _decode(message: type[M], data: bytes, build: Callable[[M], T]) -> T:
 
 def encode_record(record: DecisionRecord) -> bytes:
     """A `DecisionRecord` message."""
-    return messages.record_to_pb(record).SerializeToString()
+    return record_messages.record_to_pb(record).SerializeToString()
 
 
 def decode_record(data: bytes) -> DecisionRecord:
     """The inverse of `encode_record`."""
-    return _decode(record_pb2.DecisionRecord, data, messages.record_from_pb)
+    return _decode(record_pb2.DecisionRecord, data, record_messages.record_from_pb)
 
 
 def encode_contact(contact: Contact) -> bytes:
@@ -72,7 +72,7 @@ def encode_entry(body: Entry) -> bytes:
     """A `LogEntry` message: what a shard's log stream holds."""
     entry = record_pb2.LogEntry()
     if isinstance(body, DecisionRecord):
-        messages.fill_record(entry.decision, body)
+        record_messages.fill_record(entry.decision, body)
     elif isinstance(body, Activation):
         messages.fill_activation(entry.activation, body)
     elif isinstance(body, Outcome):
@@ -83,7 +83,7 @@ def encode_entry(body: Entry) -> bytes:
 
 
 _BODIES: Mapping[str, tuple[EntryKind, Callable[[Any], Entry]]] = {
-    "decision": (EntryKind.DECISIONS, messages.record_from_pb),
+    "decision": (EntryKind.DECISIONS, record_messages.record_from_pb),
     "activation": (EntryKind.ACTIVATIONS, messages.activation_from_pb),
     "outcome": (EntryKind.OUTCOMES, messages.outcome_from_pb),
     "event": (EntryKind.EVENTS, messages.event_from_pb),

@@ -245,7 +245,7 @@ def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation 
     record = decode_record(rows[0]["record"])
     try:
         policies = bootstrap.open_policies(settings)
-        program = policies.program_at(record.request.program, record.program_version)
+        program = policies.program_at(record.program, record.program_version)
         return explain(record, program, policies.policy_at(record.policy_version))
     except Unavailable:
         # Without the ledger the warehouse's copy of the program will do; only caps of the policy go unnamed.
@@ -257,10 +257,10 @@ def _program_in(warehouse: Warehouse, record: DecisionRecord) -> Program:
 
     found = warehouse.query(
         "SELECT document FROM program_versions WHERE program = $program AND version = $version",
-        {"program": record.request.program, "version": record.program_version},
+        {"program": record.program, "version": record.program_version},
     ).to_pylist()
     if not found:
-        raise NotFound("program version", f"{record.request.program} {record.program_version}", "run `nba join`")
+        raise NotFound("program version", f"{record.program} {record.program_version}", "run `nba join`")
     return parse_program(found[0]["document"], record.program_version)
 
 

@@ -21,17 +21,10 @@ from decision_service.core.reasons import Reason
 from decision_service.core.record import (
     Activation,
     ActivationStatus,
-    DecideRequest,
-    DecisionRecord,
     Event,
-    Exclusion,
     FeatureStatus,
-    ModelVersion,
-    Option,
     Outcome,
     PolicyKind,
-    Reservation,
-    ServedFeatures,
 )
 from decision_service.core.values import Value, Values
 from decision_service.pb import record_pb2, types_pb2
@@ -60,6 +53,9 @@ ACTIVATION_STATUS_TO_PB: Mapping[ActivationStatus, types_pb2.ActivationStatus] =
 FEATURE_STATUS_TO_PB: Mapping[FeatureStatus, record_pb2.FeatureStatus] = _twins(
     FeatureStatus, record_pb2.FeatureStatus, lambda n: f"FEATURES_{n}"
 )
+CONTACT_STATUS_TO_PB: Mapping[ContactStatus, record_pb2.ContactStatus] = _twins(
+    ContactStatus, record_pb2.ContactStatus, lambda n: f"CONTACT_{n}"
+)
 POLICY_KIND_TO_PB: Mapping[PolicyKind, record_pb2.PolicyKind] = _twins(
     PolicyKind, record_pb2.PolicyKind, lambda n: f"POLICY_{n}"
 )
@@ -74,6 +70,7 @@ LEARNING_MODE_FROM_PB = _inverse(LEARNING_MODE_TO_PB)
 REASON_FROM_PB = _inverse(REASON_TO_PB)
 ACTIVATION_STATUS_FROM_PB = _inverse(ACTIVATION_STATUS_TO_PB)
 FEATURE_STATUS_FROM_PB = _inverse(FEATURE_STATUS_TO_PB)
+CONTACT_STATUS_FROM_PB = _inverse(CONTACT_STATUS_TO_PB)
 POLICY_KIND_FROM_PB = _inverse(POLICY_KIND_TO_PB)
 
 
@@ -143,9 +140,10 @@ def fill_contact(pb: record_pb2.Contact, contact: Contact) -> None:
     pb.message = contact.message
     pb.channel = contact.channel
     pb.tags.extend(sorted(contact.tags))
-    pb.sent = contact.status is ContactStatus.SENT
+    pb.status = CONTACT_STATUS_TO_PB[contact.status]
     pb.from_ms = contact.from_ms
     pb.until_ms = contact.until_ms
+    pb.uncounted = not contact.counted
 
 
 def contact_from_pb(pb: record_pb2.Contact) -> Contact:
@@ -157,9 +155,10 @@ def contact_from_pb(pb: record_pb2.Contact) -> Contact:
         message=pb.message,
         channel=pb.channel,
         tags=frozenset(pb.tags),
-        status=ContactStatus.SENT if pb.sent else ContactStatus.RESERVED,
+        status=CONTACT_STATUS_FROM_PB[pb.status],
         from_ms=pb.from_ms,
         until_ms=pb.until_ms,
+        counted=not pb.uncounted,
     )
 
 
@@ -204,155 +203,6 @@ def state_from_pb(pb: record_pb2.CustomerState) -> CustomerState:
         contacts=tuple(map(contact_from_pb, pb.contacts)),
         suppressions=tuple(map(suppression_from_pb, pb.suppressions)),
         events={name: EventCounter(slot.total, tuple(slot.recent_ms)) for name, slot in pb.events.items()},
-    )
-
-
-# The decision record and its parts
-
-
-def fill_exclusion(pb: record_pb2.Exclusion, exclusion: Exclusion) -> None:
-    """Set an empty message."""
-    pb.action = exclusion.action
-    pb.reason = REASON_TO_PB[exclusion.reason]
-    pb.detail = exclusion.detail
-
-
-def exclusion_from_pb(pb: record_pb2.Exclusion) -> Exclusion:
-    """The core value."""
-    return Exclusion(pb.action, REASON_FROM_PB[pb.reason], pb.detail)
-
-
-def fill_model(pb: record_pb2.ModelVersion, model: ModelVersion) -> None:
-    """Set an empty message, present even if all its names are empty."""
-    pb.SetInParent()
-    pb.name = model.name
-    pb.version = model.version
-    pb.encoder_version = model.encoder_version
-
-
-def model_from_pb(pb: record_pb2.ModelVersion) -> ModelVersion:
-    """The core value."""
-    return ModelVersion(pb.name, pb.version, pb.encoder_version)
-
-
-def fill_record(pb: record_pb2.DecisionRecord, record: DecisionRecord) -> None:
-    """Set an empty message."""
-    request = record.request
-    pb.decision_id = record.decision_id
-    pb.request_id = request.request_id
-    pb.customer_id = request.customer_id
-    pb.program = request.program
-    pb.body_digest = record.body_digest
-    pb.decided_at_ms = record.decided_at_ms
-    fill_values(pb.context, request.context)
-    pb.channels.extend(request.channels)
-    if request.pinned_group is not None:
-        pb.pinned_group = GROUP_TO_PB[request.pinned_group]
-    pb.no_action_when_unavailable = request.no_action_when_unavailable
-
-    pb.program_version = record.program_version
-    pb.policy_version = record.policy_version
-    if record.model is not None:
-        fill_model(pb.model, record.model)
-
-    features = pb.features
-    features.status = FEATURE_STATUS_TO_PB[record.features.status]
-    fill_values(features.values, record.features.values)
-    features.event_times_ms.update(record.features.event_times_ms)
-    features.stale_views.extend(record.features.stale_views)
-    fill_values(pb.live, record.live)
-    fill_state(pb.state, record.state)
-
-    pb.group = GROUP_TO_PB[record.group]
-    pb.learning_mode = LEARNING_MODE_TO_PB[record.learning_mode]
-    pb.policy = POLICY_KIND_TO_PB[record.policy]
-    for option in record.options:
-        slot = pb.options.add()
-        slot.action = option.action
-        slot.probability = option.probability
-        if option.predicted_reward is not None:
-            slot.predicted_reward = option.predicted_reward
-        if option.apprentice_probability is not None:
-            slot.apprentice_probability = option.apprentice_probability
-    for exclusion in record.exclusions:
-        fill_exclusion(pb.exclusions.add(), exclusion)
-    pb.draw = record.draw
-    pb.drawn = record.drawn
-    pb.chosen = record.chosen
-    if record.reservation is not None:
-        pb.reservation.SetInParent()
-        pb.reservation.lease_expires_at_ms = record.reservation.lease_expires_at_ms
-        if record.reservation.send_at_ms is not None:
-            pb.reservation.send_at_ms = record.reservation.send_at_ms
-    pb.degradations.extend([REASON_TO_PB[reason] for reason in record.degradations])
-    pb.trainable = record.trainable
-    pb.encoding_digest = record.encoding_digest
-    pb.timings_us.update(record.timings_us)
-    pb.unlogged = record.unlogged
-    pb.channel = record.channel
-
-
-def record_to_pb(record: DecisionRecord) -> record_pb2.DecisionRecord:
-    """As a message."""
-    pb = record_pb2.DecisionRecord()
-    fill_record(pb, record)
-    return pb
-
-
-def _option_from_pb(pb: record_pb2.Option) -> Option:
-    return Option(
-        action=pb.action,
-        probability=pb.probability,
-        predicted_reward=pb.predicted_reward if pb.HasField("predicted_reward") else None,
-        apprentice_probability=pb.apprentice_probability if pb.HasField("apprentice_probability") else None,
-    )
-
-
-def _reservation_from_pb(pb: record_pb2.Reservation) -> Reservation:
-    return Reservation(pb.lease_expires_at_ms, pb.send_at_ms if pb.HasField("send_at_ms") else None)
-
-
-def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
-    """The core value."""
-    return DecisionRecord(
-        decision_id=pb.decision_id,
-        request=DecideRequest(
-            request_id=pb.request_id,
-            customer_id=pb.customer_id,
-            program=pb.program,
-            context=values_from_pb(pb.context),
-            channels=tuple(pb.channels),
-            pinned_group=GROUP_FROM_PB[pb.pinned_group] if pb.pinned_group else None,
-            no_action_when_unavailable=pb.no_action_when_unavailable,
-        ),
-        body_digest=pb.body_digest,
-        decided_at_ms=pb.decided_at_ms,
-        program_version=pb.program_version,
-        policy_version=pb.policy_version,
-        model=model_from_pb(pb.model) if pb.HasField("model") else None,
-        features=ServedFeatures(
-            status=FEATURE_STATUS_FROM_PB[pb.features.status],
-            values=values_from_pb(pb.features.values),
-            event_times_ms=dict(pb.features.event_times_ms),
-            stale_views=tuple(pb.features.stale_views),
-        ),
-        live=values_from_pb(pb.live),
-        state=state_from_pb(pb.state),
-        group=GROUP_FROM_PB[pb.group],
-        learning_mode=LEARNING_MODE_FROM_PB[pb.learning_mode],
-        policy=POLICY_KIND_FROM_PB[pb.policy],
-        options=tuple(map(_option_from_pb, pb.options)),
-        exclusions=tuple(map(exclusion_from_pb, pb.exclusions)),
-        draw=pb.draw,
-        drawn=pb.drawn,
-        chosen=pb.chosen,
-        reservation=_reservation_from_pb(pb.reservation) if pb.HasField("reservation") else None,
-        degradations=tuple([REASON_FROM_PB[reason] for reason in pb.degradations]),
-        trainable=pb.trainable,
-        encoding_digest=pb.encoding_digest,
-        timings_us=dict(pb.timings_us),
-        unlogged=pb.unlogged,
-        channel=pb.channel,
     )
 
 

@@ -18,6 +18,7 @@ from decision_service.core.record import (
     ModelVersion,
     Outcome,
     ServedFeatures,
+    Token,
 )
 from decision_service.core.values import ValueType
 
@@ -148,18 +149,22 @@ class Ledger(Protocol):
         ...
 
     def activate(self, activation: Activation, contact: Contact | None) -> bool:
-        """Log the activation and set the decision's slot: `contact` confirms it, None releases it.
+        """Log the activation and set the decision's slot to `contact`; None (a NO_ACTION decision) leaves the state.
 
-        False if the same status had been reported before (nothing changes).
+        DELIVERED and BOUNCED may follow SENT. False if the status, or for SENT one of those two, had been reported
+        before (nothing changes).
 
         Raises:
             Conflict: another status had been reported before.
         """
         ...
 
-    def add_outcome(self, outcome: Outcome, suppressions: Sequence[Suppression] = ()) -> bool:
-        """Log an outcome, count it as a live event, and apply suppressions at once; where one of the same reason on
-        the same channel holds longer, that one stays. False if its id is known."""
+    def add_outcome(
+        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
+    ) -> bool:
+        """Log an outcome, count it as a live event and under each of `counters`, and apply suppressions at once; where
+        one of the same reason on the same channel holds longer, that one stays. The state's version moves if there
+        are suppressions or counters. False if its id is known."""
         ...
 
     def add_event(self, event: Event) -> bool:
@@ -176,6 +181,40 @@ class Ledger(Protocol):
 
     def state(self, customer_id: str) -> CustomerState:
         """The customer's state now."""
+        ...
+
+
+class Budgets(Protocol):
+    """Counters of the volume constraints, over all customers.
+
+    A token is taken before its decision is committed, spent when the message is reported as sent, and comes back when
+    the decision is released or its lease lapses. Every method may be repeated with the same arguments.
+    """
+
+    def begin_levels(self, keys: Sequence[str], now_ms: int) -> Pending[Mapping[str, int]]:
+        """Send one read: `Token.key` → the amount taken, spent or held by a live lease; 0 where none ever was.
+
+        The result raises Unavailable when the store does not answer.
+        """
+        ...
+
+    def take(
+        self, decision_id: str, tokens: Sequence[Token], limits: Sequence[int], now_ms: int, until_ms: int
+    ) -> str | None:
+        """Take all tokens or none, each if its counter then stays within its limit; held until `until_ms`, and the
+        time that a report may take. The key of the first counter that has too little left, None if all were taken.
+
+        Raises:
+            Unavailable: no answer; the tokens may have been taken, and then come back by themselves.
+        """
+        ...
+
+    def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
+        """The message was sent: its tokens never come back; those that had lapsed are taken again, whatever is left."""
+        ...
+
+    def release(self, decision_id: str, tokens: Sequence[Token]) -> None:
+        """The decision failed: its tokens come back."""
         ...
 
 
@@ -276,6 +315,15 @@ class ProgramVersion:
     audit: Audit
 
 
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A published version of the contact policy; `document` is the JSON text as published."""
+
+    version: int
+    document: str
+    audit: Audit
+
+
 class PolicyStore(PolicySource, Protocol):
     """Where programs are published, versioned and audited."""
 
@@ -292,6 +340,18 @@ class PolicyStore(PolicySource, Protocol):
 
         Raises:
             InvalidRequest: listing every mistake at once; nothing is published.
+        """
+        ...
+
+    def policy_versions(self) -> Sequence[PolicyVersion]:
+        """Every published version of the contact policy, oldest first; empty if none was."""
+        ...
+
+    def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
+        """Publish an earlier version's document as a new version.
+
+        Raises:
+            NotFound: no such version.
         """
         ...
 

@@ -49,7 +49,7 @@ def run_worker(settings: Settings, supervised: bool) -> None:
     worker = bootstrap.open_worker(settings)
     worker.refresher.start()
     server = Server(
-        worker.service,
+        worker.services,
         f"{settings.host}:{settings.port}",
         threads=settings.threads,
         max_inflight=settings.max_inflight,

@@ -7,22 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from decision_service.core.caps import droppable
-from decision_service.core.customer import Contact, ContactStatus, CustomerState, Suppression
+from decision_service.core.customer import Contact, ContactStatus, CustomerState
 from decision_service.core.decide import Decision, Inputs, decide, recheck
 from decision_service.core.eligibility import Rules
 from decision_service.core.errors import (
     Conflict,
     InvalidRequest,
-    ModelRejected,
     NotFound,
     Overloaded,
     Unavailable,
     Violation,
 )
-from decision_service.core.explain import Explanation, explain
 from decision_service.core.groups import assign
 from decision_service.core.outcomes import CLOCK_TOLERANCE_MS, refuse_future, suppressions_by
-from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, LearningMode, Program
+from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
     Activation,
@@ -37,10 +35,9 @@ from decision_service.core.record import (
     ServedFeatures,
     digest_body,
 )
-from decision_service.core.replay import ReplayResult, compare
 from decision_service.core.values import NO_ACTION, ValueType, conforms
 from decision_service.ports import (
-    Audit,
+    Budgets,
     Catalogue,
     Clock,
     Committed,
@@ -48,7 +45,6 @@ from decision_service.ports import (
     FeatureSource,
     Ledger,
     PolicyStore,
-    ProgramVersion,
 )
 
 MAX_COMMIT_ATTEMPTS = 16
@@ -70,18 +66,6 @@ class ActivationResult:
     late: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramSummary:
-    """A line of the list of programs."""
-
-    name: str
-    version: int
-    description: str
-    learning_mode: LearningMode
-    actions: int
-    model: str
-
-
 class DecisionService:
     """Thread-safe: all state is in the adapters. `entropy` returns uniform draws in [0, 1)."""
 
@@ -91,13 +75,15 @@ class DecisionService:
         policies: PolicyStore,
         features: FeatureSource,
         ledger: Ledger,
+        budgets: Budgets,
         catalogue: Catalogue,
         rules: Rules,
         clock: Clock,
         entropy: Callable[[], float],
         accepting: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._policies, self._features, self._ledger, self._catalogue = policies, features, ledger, catalogue
+        self._policies, self._features, self._ledger, self._budgets = policies, features, ledger, budgets
+        self._catalogue = catalogue
         self._rules, self._clock, self._entropy, self._accepting = rules, clock, entropy, accepting
 
     # ── Decide ────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,9 +102,9 @@ class DecisionService:
             raise Overloaded("the warehouse has fallen behind and the decision log is at its bound; retry later")
         # 1. Validate, against one immutable snapshot.
         published = self._policies.current()
-        program = published.programs.get(request.program)
+        program = published.programs.get(request.programs[0])
         if program is None:
-            raise NotFound("program", request.program, _known(published.programs))
+            raise NotFound("program", request.programs[0], _known(published.programs))
         self._validate_context(program, request)
         model = self._catalogue.champion(program.name)
         now_ms = self._clock.now_ms()
@@ -263,95 +249,8 @@ class DecisionService:
         recorded = sum(self._ledger.add_event(replace(event, received_at_ms=now_ms)) for event in events)
         return recorded, len(events) - recorded
 
-    # ── Why ───────────────────────────────────────────────────────────────────────────────────────────────
-
-    def get_decision(self, decision_id: str) -> DecisionRecord:
-        """The record.
-
-        Raises:
-            NotFound: unknown, or older than the ledger's retention; the warehouse keeps it.
-        """
-        return self._ledger.record(decision_id)
-
-    def explain(self, decision_id: str) -> Explanation:
-        """The funnel of one decision, under the program and policy versions it was made with."""
-        record = self._ledger.record(decision_id)
-        return explain(record, self._program_of(record), self._policies.policy_at(record.policy_version))
-
-    def replay(self, decision_id: str) -> ReplayResult:
-        """Recompute a decision from its record and the versioned artifacts; see `replay_record`."""
-        return self.replay_record(self._ledger.record(decision_id))
-
-    def replay_record(self, record: DecisionRecord) -> ReplayResult:
-        """Run the same core on the logged inputs and draw, and compare what it gives with what was logged."""
-        try:
-            model = self._catalogue.scorer(record.model) if record.model is not None else None
-        except ModelRejected as rejected:
-            return ReplayResult(False, (f"model: {rejected}",))
-        inputs = Inputs(
-            record.request,
-            self._program_of(record),
-            self._policies.policy_at(record.policy_version),
-            record.features,
-            record.state,
-            record.decided_at_ms,
-        )
-        return compare(record, decide(inputs, self._rules, model, record.draw))
-
     def _program_of(self, record: DecisionRecord) -> Program:
-        return self._policies.program_at(record.request.program, record.program_version)
-
-    # ── What marketers change ─────────────────────────────────────────────────────────────────────────────
-
-    def apply_program(self, document: str, author: str, note: str = "") -> ProgramVersion:
-        """Publish a program; see `PolicyStore.publish_program`."""
-        return self._policies.publish_program(document, self._audit(author, note))
-
-    def list_programs(self) -> Sequence[ProgramSummary]:
-        """Every published program, by name."""
-        models = self._catalogue.status()
-        return [
-            ProgramSummary(
-                p.name, p.version, p.description, p.learning_mode, len(p.actions), models.get(p.name, "none")
-            )
-            for _, p in sorted(self._policies.current().programs.items())
-        ]
-
-    def get_program(self, name: str, version: int = 0) -> tuple[ProgramVersion, Sequence[ProgramVersion]]:
-        """A version of a program (the latest if 0), and its whole history.
-
-        Raises:
-            NotFound: no such program or version.
-        """
-        history = self._policies.versions(name)
-        if version == 0:
-            return history[-1], history
-        for published in history:
-            if published.version == version:
-                return published, history
-        raise NotFound("program version", f"{name} {version}", f"versions are 1 to {history[-1].version}")
-
-    def rollback_program(self, name: str, version: int, author: str, note: str = "") -> ProgramVersion:
-        """Publish an earlier version's document as the next version."""
-        return self._policies.rollback_program(name, version, self._audit(author, note))
-
-    def apply_contact_policy(self, document: str, author: str, note: str = "") -> int:
-        """Publish the contact policy; its version."""
-        return self._policies.publish_policy(document, self._audit(author, note))
-
-    def suppress(self, customer_id: str, channel: str, until_ms: int | None, note: str = "") -> None:
-        """Stop contacts on a channel (`*` for all) at once, until a time or for good."""
-        suppression = Suppression(channel, Reason.SUPPRESSED, self._clock.now_ms(), until_ms, note)
-        self._ledger.suppress(customer_id, suppression)
-
-    def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """Lift the suppressions of a channel; False if there were none."""
-        return self._ledger.unsuppress(customer_id, channel)
-
-    def _audit(self, author: str, note: str) -> Audit:
-        if not author:
-            raise InvalidRequest.of("author", "is empty; say who publishes, for the audit")
-        return Audit(author, self._clock.now_ms(), note)
+        return self._policies.program_at(record.program, record.program_version)
 
 
 def _record(
@@ -362,6 +261,7 @@ def _record(
         request=inputs.request,
         body_digest=body_digest,
         decided_at_ms=inputs.now_ms,
+        program=inputs.program.name,
         program_version=inputs.program.version,
         policy_version=inputs.policy.version,
         model=decision.model,
@@ -406,6 +306,7 @@ def _unlogged(
         request=request,
         body_digest="",
         decided_at_ms=now_ms,
+        program=program.name,
         program_version=program.version,
         policy_version=policy.version,
         model=None,
@@ -431,7 +332,7 @@ def _contact(record: DecisionRecord, action: Action) -> Contact | None:
         return None
     return Contact(
         decision_id=record.decision_id,
-        program=record.request.program,
+        program=record.program,
         action=action.id,
         message=action.message,
         channel=action.channel,

@@ -114,7 +114,7 @@ DECISIONS = Table(
         _decision("decision_id", STRING, "Id of the decision.", lambda r: r.decision_id),
         _decision("request_id", STRING, "The caller's idempotency key, unique per customer.", lambda r: r.request.request_id),
         _decision("customer_id", STRING, "The customer decided on.", lambda r: r.request.customer_id),
-        _decision("program", STRING, "Name of the program.", lambda r: r.request.program),
+        _decision("program", STRING, "Name of the program.", lambda r: r.program),
         _decision("program_version", INT, "Published version of the program.", lambda r: r.program_version),
         _decision("policy_version", INT, "Published version of the contact policy; 0 is the empty one.", lambda r: r.policy_version),
         _decision("model_name", STRING, "Registered model that scored; null without one.", lambda r: r.model and r.model.name),

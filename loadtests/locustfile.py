@@ -74,7 +74,7 @@ class JourneyRunner(User):  # type: ignore[misc]  # locust's types are not read 
         customer = f"c{self.random.randrange(self.environment.parsed_options.customers):05d}"
         program = self.random.choice(list(self.programs))
         context = {name: self._value(ValueType(kind)) for name, kind in self.programs[program].items()}
-        request = DecideRequest(f"locust-{uuid.uuid4().hex}", customer, program, context)
+        request = DecideRequest(f"locust-{uuid.uuid4().hex}", customer, (program,), context)
         answer = self._timed("Decide", self.client.decide, request)
         if answer is None:
             return

@@ -65,7 +65,7 @@ def main(
 
     for number, due in enumerate(times):
         customer = f"c{source.randrange(customers):05d}"
-        message = message_of(DecideRequest(f"{run}-{number}", customer, program, context(source)))
+        message = message_of(DecideRequest(f"{run}-{number}", customer, (program,), context(source)))
         if (wait := start + due - time.perf_counter()) > 0:
             time.sleep(wait)
         call = stubs[number % CHANNELS].Decide.future(message, timeout=deadline_ms / 1000)

@@ -18,7 +18,7 @@ def requests(customers: Sequence[str], prefix: str, seed: int) -> Iterator[Decid
     """Endless requests with ids of their own, customers in random order."""
     source = random.Random(seed)
     for number in itertools.count():
-        yield DecideRequest(f"{prefix}-{number}", source.choice(customers), PROGRAM, context(source))
+        yield DecideRequest(f"{prefix}-{number}", source.choice(customers), (PROGRAM,), context(source))
 
 
 def context(source: random.Random) -> dict[str, Value | None]:
@@ -34,7 +34,7 @@ def context(source: random.Random) -> dict[str, Value | None]:
 def message_of(request: DecideRequest) -> pb.DecideRequest:
     """The API's message; what a request costs to build is part of every caller's work."""
     message = pb.DecideRequest(
-        request_id=request.request_id, customer_id=request.customer_id, programs=[request.program]
+        request_id=request.request_id, customer_id=request.customer_id, programs=request.programs
     )
     messages.fill_values(message.context, request.context)
     return message

@@ -121,7 +121,7 @@ class Shop:
         }
         views = tuple(self.now_ms - source.randint(1, 10**9) for _ in range(source.randint(0, 3)))
         inputs = Inputs(
-            DecideRequest(f"r{number}", f"c{number}", self.program.name, {"page": source.choice(["home", "söl d"])}),
+            DecideRequest(f"r{number}", f"c{number}", (self.program.name,), {"page": source.choice(["home", "söl d"])}),
             self.program,
             ContactPolicy(),
             ServedFeatures(FeatureStatus.SERVED, features, {"profile": self.now_ms}),
@@ -134,6 +134,7 @@ class Shop:
             request=inputs.request,
             body_digest="",
             decided_at_ms=self.now_ms,
+            program=self.program.name,
             program_version=self.program.version,
             policy_version=0,
             model=made.model,

@@ -42,9 +42,10 @@ def decision(
     """A decision `at_s` seconds after T0 between email_a (0.75) and NO_ACTION (0.25)."""
     return DecisionRecord(
         decision_id=decision_id,
-        request=DecideRequest(f"r-{decision_id}", customer_id, program, {"page": "home", "vip": None}),
+        request=DecideRequest(f"r-{decision_id}", customer_id, (program,), {"page": "home", "vip": None}),
         body_digest="digest",
         decided_at_ms=T0 + round(at_s * 1000),
+        program=program,
         program_version=3,
         policy_version=2,
         model=ModelVersion("nba-spring", "7", "1"),

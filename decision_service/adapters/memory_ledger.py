@@ -95,7 +95,9 @@ class MemoryLedger:
             self._append(EntryKind.ACTIVATIONS, activation)
             return True
 
-    def add_outcome(self, outcome: Outcome, suppressions: Sequence[Suppression] = ()) -> bool:
+    def add_outcome(
+        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
+    ) -> bool:
         """See the port."""
         with self._lock:
             if not self._occur(EntryKind.OUTCOMES, outcome.outcome_id, outcome):

@@ -9,7 +9,7 @@ from decision_service.core.errors import NotFound
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.documents import normalise, parse_contact_policy, parse_program
 from decision_service.documents.published import CONTACT_POLICY, NOTHING, Entry, contact_policy_of, program_of
-from decision_service.ports import Audit, ProgramVersion, Published
+from decision_service.ports import Audit, PolicyVersion, ProgramVersion, Published
 
 
 class MemoryPolicies:
@@ -45,6 +45,18 @@ class MemoryPolicies:
             entry = _append(self._policies, normalise(document), audit)
             self._replace(dict(self._current.programs), contact_policy_of(entry.document, entry.version))
         return entry.version
+
+    def policy_versions(self) -> Sequence[PolicyVersion]:
+        """Every published version of the contact policy, oldest first."""
+        return [PolicyVersion(e.version, e.document, e.audit) for e in self._policies]
+
+    def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
+        """Publish an earlier version's document as a new version."""
+        document = next((v.document for v in self.policy_versions() if v.version == version), None)
+        if document is None:
+            raise NotFound(CONTACT_POLICY, f"version {version}")
+        published = self.publish_policy(document, audit)
+        return self.policy_versions()[published - 1]
 
     def versions(self, name: str) -> Sequence[ProgramVersion]:
         """Every version of a program, oldest first."""

@@ -265,7 +265,9 @@ class RedisLedger:
             )
         return False
 
-    def add_outcome(self, outcome: Outcome, suppressions: Sequence[Suppression] = ()) -> bool:
+    def add_outcome(
+        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
+    ) -> bool:
         """See the port."""
         return self._occur(outcome, f"o{outcome.outcome_id}", suppressions)
 

@@ -20,7 +20,7 @@ from decision_service.documents.published import (
     program_of,
     snapshot,
 )
-from decision_service.ports import Audit, ProgramVersion, Published
+from decision_service.ports import Audit, PolicyVersion, ProgramVersion, Published
 
 _REVISION = "nba:{policies}:revision"
 _PROGRAMS = "nba:{policies}:programs"  # hash: name → latest entry
@@ -89,6 +89,19 @@ class RedisPolicies:
         """Publish the contact policy; its version."""
         parse_contact_policy(document)
         return self._append(_POLICY, normalise(document), audit).version
+
+    def policy_versions(self) -> Sequence[PolicyVersion]:
+        """Every published version of the contact policy, oldest first."""
+        entries = [Entry.from_json(text) for text in self._history(None)]
+        return [PolicyVersion(e.version, e.document, e.audit) for e in entries]
+
+    def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
+        """Publish an earlier version's document as a new version."""
+        document = next((v.document for v in self.policy_versions() if v.version == version), None)
+        if document is None:
+            raise NotFound(CONTACT_POLICY, f"version {version}")
+        published = self.publish_policy(document, audit)
+        return self.policy_versions()[published - 1]
 
     def versions(self, name: str) -> Sequence[ProgramVersion]:
         """Every version of a program, oldest first."""

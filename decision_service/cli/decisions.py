@@ -35,7 +35,7 @@ def decide(
     request = DecideRequest(
         request_id or f"cli-{uuid.uuid4().hex}",
         customer,
-        program,
+        (program,),
         context=parse_context(context or []),
         channels=tuple(channel or ()),
     )

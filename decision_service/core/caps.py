@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from decision_service.core.customer import Contact, ContactStatus
-from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
+from decision_service.core.program import Action, CalendarUnit, CapCounts, FrequencyCap, Scope
 
 DAY_MS = 86_400_000
 MIN_RETENTION_MS = 35 * DAY_MS
@@ -29,7 +29,7 @@ class Span:
     until_ms: int
 
 
-def applies(scope: CapScope, program: str, action: Action) -> bool:
+def applies(scope: Scope, program: str, action: Action) -> bool:
     """Whether contacts by this action are in the cap's scope."""
     return (
         (scope.channel is None or scope.channel == action.channel)
@@ -39,7 +39,7 @@ def applies(scope: CapScope, program: str, action: Action) -> bool:
     )
 
 
-def counts(scope: CapScope, contact: Contact) -> bool:
+def counts(scope: Scope, contact: Contact) -> bool:
     """Whether a contact is in the cap's scope, by its attributes at the time it was made."""
     return (
         (scope.channel is None or scope.channel == contact.channel)
@@ -107,7 +107,7 @@ def _ms(moment: datetime) -> int:
 
 def holding(contacts: Iterable[Contact], now_ms: int) -> list[Contact]:
     """The contacts that hold a slot now: sent, or reserved with a live lease."""
-    return [c for c in contacts if c.live_at(now_ms)]
+    return [c for c in contacts if c.counts(CapCounts.ACTIVATED, now_ms)]
 
 
 def droppable(contacts: Iterable[Contact], caps: Iterable[FrequencyCap], now_ms: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from decision_service.core.program import CapCounts
 from decision_service.core.reasons import Reason
 
 ALL_CHANNELS = "*"
@@ -15,18 +16,29 @@ REPORT_GRACE_MS = 60_000
 
 
 class ContactStatus(StrEnum):
-    """A contact is RESERVED at Decide and SENT once its activation is reported."""
+    """A contact is RESERVED at Decide; SENT, then perhaps DELIVERED or BOUNCED, or RELEASED, once that is reported."""
 
     RESERVED = "RESERVED"
     SENT = "SENT"
+    DELIVERED = "DELIVERED"
+    BOUNCED = "BOUNCED"
+    RELEASED = "RELEASED"
+
+
+_COUNTED = {
+    CapCounts.RESERVED: frozenset(ContactStatus),
+    CapCounts.ACTIVATED: frozenset({ContactStatus.SENT, ContactStatus.DELIVERED, ContactStatus.BOUNCED}),
+    CapCounts.DELIVERED: frozenset({ContactStatus.SENT, ContactStatus.DELIVERED}),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One slot in the customer's caps. Tags and channel are those at the time of contact.
+    """One slot in the customer's caps. Tags, channel and whether it counts are those at the time of contact.
 
-    A RESERVED contact may be sent at any moment of [from_ms, until_ms]; until_ms is when its lease lapses.
-    A SENT one has from_ms == until_ms, the time it was sent.
+    A RESERVED or RELEASED contact might be sent, or have been, at any moment of [from_ms, until_ms]; until_ms is when
+    its lease lapses. Any other has from_ms == until_ms, the time it was sent.
+    counted: whether it counts toward caps at all (`Action.counts_toward_caps`).
     """
 
     decision_id: str
@@ -38,10 +50,15 @@ class Contact:
     status: ContactStatus
     from_ms: int
     until_ms: int
+    counted: bool = True
 
-    def live_at(self, now_ms: int) -> bool:
-        """Whether it holds a slot: sent, or reserved and its lease, with the time a report may take, not over."""
-        return self.status is ContactStatus.SENT or now_ms <= self.until_ms + REPORT_GRACE_MS
+    def is_pending(self, now_ms: int) -> bool:
+        """Whether it may still be sent: reserved, and its lease, with the time a report may take, not over."""
+        return self.status is ContactStatus.RESERVED and now_ms <= self.until_ms + REPORT_GRACE_MS
+
+    def counts(self, what: CapCounts, now_ms: int) -> bool:
+        """Whether it holds a slot of a cap that counts `what`."""
+        return self.counted and (self.status in _COUNTED[what] or self.is_pending(now_ms))
 
 
 @dataclass(frozen=True, slots=True)

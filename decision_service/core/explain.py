@@ -68,7 +68,7 @@ def _lines(record: DecisionRecord, funnel: tuple[FunnelStep, ...]) -> list[str]:
     lines = [
         f"{record.chosen} for customer {request.customer_id}, decided {_time(record.decided_at_ms)}",
         f"  decision     {record.decision_id} (request {request.request_id})",
-        f"  program      {request.program} version {record.program_version}, contact policy {record.policy_version}",
+        f"  program      {record.program} version {record.program_version}, contact policy {record.policy_version}",
         f"  group        {record.group} ({'pinned by the caller' if request.pinned_group else 'by salted hash'})",
         f"  learning     {record.learning_mode}",
         f"  chosen by    {_chosen_by(record)}",

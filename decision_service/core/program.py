@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 
 from decision_service.core.values import NO_ACTION, Value, ValueType
+
+ALL_CAPS = "*"
+"""In `Action.ignores_caps`: every cap."""
+
+MICROS = 1_000_000
+"""Money is counted in millionths of the workspace's currency, so that sums are exact."""
 
 
 class Group(StrEnum):
@@ -31,7 +38,7 @@ class LearningMode(StrEnum):
 
 
 class CalendarUnit(StrEnum):
-    """Calendar windows, in the customer's time zone; a week starts on Monday."""
+    """Calendar windows: of caps in the customer's time zone, of budgets in the budget's."""
 
     HOUR = "hour"
     DAY = "day"
@@ -71,9 +78,47 @@ class WhenFeaturesMissing(StrEnum):
     NO_ACTION = "no_action"
 
 
+class CapCounts(StrEnum):
+    """Which contacts count toward a cap once their lease is over; a reservation with a live lease always does.
+
+    RESERVED: every decision to contact, sent or not. ACTIVATED: what was sent. DELIVERED: what was sent, unless its
+    delivery failed (BOUNCED).
+    """
+
+    RESERVED = "reserved"
+    ACTIVATED = "activated"
+    DELIVERED = "delivered"
+
+
+class PauseOf(StrEnum):
+    """What a pause rule counts outcomes of and pauses: the action, its channel, each of its tags, or all contact."""
+
+    ACTION = "action"
+    CHANNEL = "channel"
+    TAG = "tag"
+    ALL = "all"
+
+
+class BudgetPeriod(StrEnum):
+    """How often a budget starts anew, in its own time zone."""
+
+    TOTAL = "total"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A message × channel. `payload_json` is handed to the runner untouched."""
+    """A message × channel. `payload_json` is handed to the runner untouched.
+
+    ignores_caps: ids of caps that do not stop it (ALL_CAPS: none does), as for transactional messages.
+    counts_toward_caps: whether its contacts count for the caps of others.
+    cost_micros: what one contact costs, in millionths of the currency; budgets in money count it.
+    lever: the marketer's factor on its predicted reward, ≥ 0; 1 leaves it alone.
+    min_share, max_share: bounds of its probability where the model serves it, in [0, 1].
+    """
 
     id: str
     channel: str
@@ -84,40 +129,72 @@ class Action:
     eligible: str | None = None
     starts_at_ms: int | None = None
     ends_at_ms: int | None = None
+    ignores_caps: frozenset[str] = frozenset()
+    counts_toward_caps: bool = True
+    cost_micros: int = 0
+    lever: float = 1.0
+    min_share: float = 0.0
+    max_share: float = 1.0
 
 
 NO_ACTION_ACTION = Action(id=NO_ACTION, channel="", message=NO_ACTION)
 
 
 @dataclass(frozen=True, slots=True)
-class CapScope:
-    """Which contacts a cap counts: all given fields must match; none given means every contact."""
+class Scope:
+    """Which contacts a cap or budget concerns: all given fields must match; none given means every contact."""
 
     channel: str | None = None
     program: str | None = None
     message: str | None = None
     tag: str | None = None
+    action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FrequencyCap:
     """At most `limit` contacts in scope per window: rolling `window_s` seconds, or one `calendar` unit.
 
-    Exactly one of `window_s` and `calendar` is set.
+    Exactly one of `window_s` and `calendar` is set. A minimum gap between contacts is a rolling window with limit 1.
+    week_starts: first day of calendar weeks, 0 for Monday to 6 for Sunday.
     """
 
     id: str
     limit: int
     window_s: int | None = None
     calendar: CalendarUnit | None = None
-    scope: CapScope = CapScope()
+    scope: Scope = Scope()
+    counts: CapCounts = CapCounts.ACTIVATED
+    week_starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """A volume constraint over all customers: at most `limit` contacts in scope per period, or that much money.
+
+    limit: contacts; with `in_money`, millionths of the currency, counted by `Action.cost_micros`.
+    timezone: IANA zone whose calendar the periods follow. A contact belongs to the period it is to be sent in.
+    paced: allow only the share of `limit` that corresponds to the share of the period that has passed.
+    """
+
+    id: str
+    limit: int
+    in_money: bool = False
+    period: BudgetPeriod = BudgetPeriod.TOTAL
+    scope: Scope = Scope()
+    timezone: str = "UTC"
+    week_starts: int = 0
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class QuietHours:
-    """From `start_minute` to `end_minute` of the customer's local day (0–1439), across midnight if start > end.
+    """From `start_minute` to `end_minute` of the customer's local day (0–1440), across midnight if start > end.
 
-    `channels` empty means every channel.
+    channels: empty means every channel.
+    weekdays: local days on which they begin, 0 for Monday to 6 for Sunday.
+    holidays: further local days on which they begin, from the calendar named `holiday_calendar`.
+    With neither weekdays nor a calendar they begin every day.
     """
 
     id: str
@@ -125,6 +202,9 @@ class QuietHours:
     end_minute: int
     channels: frozenset[str] = frozenset()
     when_quiet: WhenQuiet = WhenQuiet.DISCARD
+    weekdays: frozenset[int] = frozenset()
+    holidays: frozenset[date] = frozenset()
+    holiday_calendar: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +225,18 @@ class SuppressOn:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRule:
+    """`count` outcomes of a kind within `within_s`, of one customer, pause what they were outcomes of for `for_s`."""
+
+    id: str
+    outcome: str
+    count: int
+    within_s: int
+    for_s: int
+    pauses: PauseOf = PauseOf.CHANNEL
+
+
+@dataclass(frozen=True, slots=True)
 class GlobalHoldout:
     """Buckets [0, `buckets`) of the salted hash are never contacted by any program (of 10,000)."""
 
@@ -153,14 +245,53 @@ class GlobalHoldout:
 
 
 @dataclass(frozen=True, slots=True)
+class Exploration:
+    """How TREATMENT explores.
+
+    epsilon: share of uniform exploration, in [0, 1] (epsilon_greedy).
+    temperature: > 0, in units of reward (softmax).
+    gamma: > 0 (squarecb, Foster & Rakhlin 2020).
+    floor: least probability of each feasible action, in [0, 1/K]; larger values are cut to 1/K.
+    low_data_below, low_data_max_share: an action that the model has learned from fewer decisions than this gets at
+        most this probability.
+    """
+
+    kind: ExplorationKind = ExplorationKind.EPSILON_GREEDY
+    epsilon: float = 0.1
+    temperature: float = 0.1
+    gamma: float = 100.0
+    floor: float = 0.0
+    low_data_below: int = 0
+    low_data_max_share: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Arbitration:
+    """How programs compete for a customer, where a request names several.
+
+    exploration: how the programs' scores become probabilities.
+    due_within_s: how far ahead an action that is not allowed yet counts as due; it then puts a price on the last slot
+        of the caps it shares. 0: last slots have no price.
+    due_discount: what the value of a due action is multiplied by, in [0, 1], as it may not come to pass.
+    """
+
+    exploration: Exploration = Exploration()
+    due_within_s: int = 0
+    due_discount: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ContactPolicy:
     """The workspace-wide guardrails above all programs; the most restrictive wins."""
 
     version: int = 0
     caps: tuple[FrequencyCap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     quiet_hours: tuple[QuietHours, ...] = ()
     consent: Consent = Consent()
     suppress_on: tuple[SuppressOn, ...] = ()
+    pauses: tuple[PauseRule, ...] = ()
+    arbitration: Arbitration = Arbitration()
     holdout: GlobalHoldout = GlobalHoldout()
     timezone_feature: str = "timezone"
     unknown_timezone: str | None = None  # an IANA zone to assume; None excludes with TIMEZONE_UNKNOWN
@@ -175,23 +306,6 @@ class GroupShares:
     random_control: int = 0
     business_as_usual: int = 0
     holdout: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """How TREATMENT explores.
-
-    epsilon: share of uniform exploration, in [0, 1] (epsilon_greedy).
-    temperature: > 0, in units of reward (softmax).
-    gamma: > 0 (squarecb, Foster & Rakhlin 2020).
-    floor: least probability of each feasible action, in [0, 1/K]; larger values are cut to 1/K.
-    """
-
-    kind: ExplorationKind = ExplorationKind.EPSILON_GREEDY
-    epsilon: float = 0.1
-    temperature: float = 0.1
-    gamma: float = 100.0
-    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +340,11 @@ class RewardDefinition:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One decisioning unit. `actions` does not contain NO_ACTION: it is always there, last."""
+    """One decisioning unit. `actions` does not contain NO_ACTION: it is always there, last.
+
+    value: what one unit of its reward is worth, in the workspace's currency; arbitration compares programs by it.
+    priority: only the programs of the highest priority that have anything to offer compete.
+    """
 
     name: str
     version: int
@@ -238,7 +356,10 @@ class Program:
     audience: str | None = None
     baseline: tuple[BaselineRule, ...] = ()
     caps: tuple[FrequencyCap, ...] = ()
+    budgets: tuple[Budget, ...] = ()
     quiet_hours: tuple[QuietHours, ...] = ()
+    value: float = 1.0
+    priority: int = 0
     exploration: Exploration = Exploration()
     learning_mode: LearningMode = LearningMode.ONLINE
     context: Mapping[str, ValueType] = field(default_factory=dict)

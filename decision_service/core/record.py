@@ -47,15 +47,20 @@ class PolicyKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A feasible action: its probability after every guardrail, and the model's estimate if there is one.
+    """A feasible action of one program: its probability given that program, and the model's estimate if there is one.
 
     apprentice_probability: what the model's policy would have given, where the baseline was served instead.
+    score: what was compared: predicted reward times lever times the program's value, beyond that of NO_ACTION, less
+        the price of the slot it takes; in the workspace's currency.
+    base_probability: the model's policy before levers, slot prices, shares and floor.
     """
 
     action: str
     probability: float
     predicted_reward: float | None = None
     apprentice_probability: float | None = None
+    score: float | None = None
+    base_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +73,62 @@ class Exclusion:
 
 
 @dataclass(frozen=True, slots=True)
+class Token:
+    """What one contact takes from a budget: `amount` contacts or millionths of money, of the period `period`.
+
+    budget: `PROGRAM/ID`, or `/ID` for a budget of the contact policy.
+    """
+
+    budget: str
+    period: str
+    amount: int
+
+    @property
+    def key(self) -> str:
+        """The counter it is taken from."""
+        return f"{self.budget}@{self.period}"
+
+
+@dataclass(frozen=True, slots=True)
 class Reservation:
-    """A slot in the customer's caps until `lease_expires_at_ms`; send at `send_at_ms` if quiet hours queue it."""
+    """A slot in the customer's caps until `lease_expires_at_ms`; send at `send_at_ms` if quiet hours queue it.
+
+    tokens: what it holds of budgets.
+    """
 
     lease_expires_at_ms: int
     send_at_ms: int | None = None
+    tokens: tuple[Token, ...] = ()
+
+
+ALL_PROGRAMS = "*"
+"""In a request: every published program."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecideRequest:
-    """What a journey runner asks. `channels` empty means any."""
+    """What a journey runner asks.
+
+    programs: to choose among, or ALL_PROGRAMS alone. channels: empty means any.
+    dry_run: decide without reserving or logging; `at_ms` then says as of when, UTC epoch milliseconds.
+    """
 
     request_id: str
     customer_id: str
-    program: str
+    programs: tuple[str, ...]
     context: Values = field(default_factory=dict)
     channels: tuple[str, ...] = ()
     pinned_group: Group | None = None
     no_action_when_unavailable: bool = False
+    dry_run: bool = False
+    at_ms: int | None = None
 
 
 def digest_body(request: DecideRequest) -> str:
     """What must be equal when a request id is used again: all but the id itself, as 32 hexadecimal digits."""
     body = [
         request.customer_id,
-        request.program,
+        sorted(request.programs),
         sorted(request.context.items()),
         request.channels,
         request.pinned_group,
@@ -110,8 +146,38 @@ class ModelVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One program's part in a decision: what it would have done, and with which probability it was the one to decide.
+
+    probability: P(this program decides), given the context; those of all candidates sum to 1.
+    score: that of its best feasible action, in the workspace's currency; None if it has none or no model.
+    """
+
+    program: str
+    program_version: int
+    probability: float
+    score: float | None
+    group: Group
+    learning_mode: LearningMode
+    policy: PolicyKind
+    model: ModelVersion | None
+    features: ServedFeatures
+    live: Values
+    options: tuple[Option, ...]
+    exclusions: tuple[Exclusion, ...]
+    degradations: tuple[Reason, ...] = ()
+    encoding_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionRecord:
-    """One decision, self-sufficient: `core.decide.decide` on its inputs gives its outputs, bit for bit."""
+    """One decision, self-sufficient: `core.decide.decide` on its inputs gives its outputs, bit for bit.
+
+    What stands here of programs, options, groups and features is that of the program which decided; `others` has the
+    rest of those that competed.
+    timezone: the zone in which calendar caps and quiet hours were taken; empty if unknown.
+    budget_levels: `Token.key` → what was taken of it when it was read.
+    """
 
     # identity
     decision_id: str
@@ -119,6 +185,7 @@ class DecisionRecord:
     body_digest: str
     decided_at_ms: int
     # versions
+    program: str
     program_version: int
     policy_version: int
     model: ModelVersion | None
@@ -142,13 +209,20 @@ class DecisionRecord:
     timings_us: Mapping[str, int] = field(default_factory=dict)
     unlogged: bool = False
     channel: str = ""  # of the chosen action; empty for NO_ACTION
+    program_probability: float = 1.0
+    program_score: float | None = None
+    others: tuple[Candidate, ...] = ()
+    timezone: str = ""
+    budget_levels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def probability(self) -> float:
-        """P(the service drew what it drew); 1 for the NO_ACTION that a lost race or a degradation forces."""
+        """P(the service drew what it drew), over the actions of all programs; 1 for the NO_ACTION that a lost race or
+        a degradation forces."""
         if self.chosen != self.drawn:
             return 1.0
-        return next((o.probability for o in self.options if o.action == self.chosen), 1.0)
+        given_program = next((o.probability for o in self.options if o.action == self.chosen), 1.0)
+        return self.program_probability * given_program
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
@@ -163,11 +237,16 @@ class DecisionRecord:
 
 
 class ActivationStatus(StrEnum):
-    """What the runner did with a decision. SKIPPED on a NO_ACTION means: do not learn from it."""
+    """What the runner did with a decision. SKIPPED on a NO_ACTION means: do not learn from it.
+
+    DELIVERED and BOUNCED say what became of a sent message; they may follow SENT, or stand for it.
+    """
 
     SENT = "SENT"
     FAILED = "FAILED"
     SKIPPED = "SKIPPED"
+    DELIVERED = "DELIVERED"
+    BOUNCED = "BOUNCED"
 
 
 @dataclass(frozen=True, slots=True)

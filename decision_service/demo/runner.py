@@ -135,7 +135,7 @@ class JourneyRunner:
                 "timezone": ZONES[retailer.country[i]],
                 **{f"{channel}_consent": bool(given[i]) for channel, given in retailer.consents.items()},
             }
-        return DecideRequest(due.request_id, retailer.customer_id(i), due.program, context)
+        return DecideRequest(due.request_id, retailer.customer_id(i), (due.program,), context)
 
     def _take(self, due: Due, answer: Answer, day: int) -> _Send | None:
         """Note the answer, and what it will lead to; the delivery if it is for now."""

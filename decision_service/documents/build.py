@@ -85,7 +85,7 @@ def _cap(document: schema.CapDocument, scope: schema.ScopeDocument, program: str
         limit=document.limit,
         window_s=document.rolling,
         calendar=core.CalendarUnit(document.calendar) if document.calendar else None,
-        scope=core.CapScope(channel=scope.channel, program=program, message=scope.message, tag=scope.tag),
+        scope=core.Scope(channel=scope.channel, program=program, message=scope.message, tag=scope.tag),
     )
 
 

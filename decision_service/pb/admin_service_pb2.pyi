@@ -18,14 +18,16 @@ class Audit(_message.Message):
     def __init__(self, author: _Optional[str] = ..., at_ms: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ApplyProgramRequest(_message.Message):
-    __slots__ = ("document", "author", "note")
+    __slots__ = ("document", "author", "note", "validate_only")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     AUTHOR_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     document: str
     author: str
     note: str
-    def __init__(self, document: _Optional[str] = ..., author: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, document: _Optional[str] = ..., author: _Optional[str] = ..., note: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class ApplyProgramResponse(_message.Message):
     __slots__ = ("name", "version")
@@ -128,16 +130,52 @@ class SimulateProgramResponse(_message.Message):
     def __init__(self, report_json: _Optional[str] = ...) -> None: ...
 
 class ApplyContactPolicyRequest(_message.Message):
-    __slots__ = ("document", "author", "note")
+    __slots__ = ("document", "author", "note", "validate_only")
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     AUTHOR_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
     document: str
     author: str
     note: str
-    def __init__(self, document: _Optional[str] = ..., author: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    validate_only: bool
+    def __init__(self, document: _Optional[str] = ..., author: _Optional[str] = ..., note: _Optional[str] = ..., validate_only: _Optional[bool] = ...) -> None: ...
 
 class ApplyContactPolicyResponse(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class GetContactPolicyRequest(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
+class GetContactPolicyResponse(_message.Message):
+    __slots__ = ("version", "document", "audit", "history")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    AUDIT_FIELD_NUMBER: _ClassVar[int]
+    HISTORY_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    document: str
+    audit: Audit
+    history: _containers.RepeatedCompositeFieldContainer[ProgramVersion]
+    def __init__(self, version: _Optional[int] = ..., document: _Optional[str] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ..., history: _Optional[_Iterable[_Union[ProgramVersion, _Mapping]]] = ...) -> None: ...
+
+class RollbackContactPolicyRequest(_message.Message):
+    __slots__ = ("version", "author", "note")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    author: str
+    note: str
+    def __init__(self, version: _Optional[int] = ..., author: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class RollbackContactPolicyResponse(_message.Message):
     __slots__ = ("version",)
     VERSION_FIELD_NUMBER: _ClassVar[int]
     version: int
@@ -158,6 +196,18 @@ class SuppressRequest(_message.Message):
 class SuppressResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SuppressBatchRequest(_message.Message):
+    __slots__ = ("suppressions",)
+    SUPPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    suppressions: _containers.RepeatedCompositeFieldContainer[SuppressRequest]
+    def __init__(self, suppressions: _Optional[_Iterable[_Union[SuppressRequest, _Mapping]]] = ...) -> None: ...
+
+class SuppressBatchResponse(_message.Message):
+    __slots__ = ("applied",)
+    APPLIED_FIELD_NUMBER: _ClassVar[int]
+    applied: int
+    def __init__(self, applied: _Optional[int] = ...) -> None: ...
 
 class UnsuppressRequest(_message.Message):
     __slots__ = ("customer_id", "channel")

@@ -64,10 +64,25 @@ class AdminServiceStub:
                 request_serializer=nba_dot_v1_dot_admin__service__pb2.ApplyContactPolicyRequest.SerializeToString,
                 response_deserializer=nba_dot_v1_dot_admin__service__pb2.ApplyContactPolicyResponse.FromString,
                 _registered_method=True)
+        self.GetContactPolicy = channel.unary_unary(
+                '/nba.v1.AdminService/GetContactPolicy',
+                request_serializer=nba_dot_v1_dot_admin__service__pb2.GetContactPolicyRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_admin__service__pb2.GetContactPolicyResponse.FromString,
+                _registered_method=True)
+        self.RollbackContactPolicy = channel.unary_unary(
+                '/nba.v1.AdminService/RollbackContactPolicy',
+                request_serializer=nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyResponse.FromString,
+                _registered_method=True)
         self.Suppress = channel.unary_unary(
                 '/nba.v1.AdminService/Suppress',
                 request_serializer=nba_dot_v1_dot_admin__service__pb2.SuppressRequest.SerializeToString,
                 response_deserializer=nba_dot_v1_dot_admin__service__pb2.SuppressResponse.FromString,
+                _registered_method=True)
+        self.SuppressBatch = channel.unary_unary(
+                '/nba.v1.AdminService/SuppressBatch',
+                request_serializer=nba_dot_v1_dot_admin__service__pb2.SuppressBatchRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_admin__service__pb2.SuppressBatchResponse.FromString,
                 _registered_method=True)
         self.Unsuppress = channel.unary_unary(
                 '/nba.v1.AdminService/Unsuppress',
@@ -121,8 +136,27 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetContactPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackContactPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Suppress(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuppressBatch(self, request, context):
+        """Up to 1,000 at once: none is applied if one is wrong. Idempotent.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -172,10 +206,25 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=nba_dot_v1_dot_admin__service__pb2.ApplyContactPolicyRequest.FromString,
                     response_serializer=nba_dot_v1_dot_admin__service__pb2.ApplyContactPolicyResponse.SerializeToString,
             ),
+            'GetContactPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetContactPolicy,
+                    request_deserializer=nba_dot_v1_dot_admin__service__pb2.GetContactPolicyRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_admin__service__pb2.GetContactPolicyResponse.SerializeToString,
+            ),
+            'RollbackContactPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackContactPolicy,
+                    request_deserializer=nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyResponse.SerializeToString,
+            ),
             'Suppress': grpc.unary_unary_rpc_method_handler(
                     servicer.Suppress,
                     request_deserializer=nba_dot_v1_dot_admin__service__pb2.SuppressRequest.FromString,
                     response_serializer=nba_dot_v1_dot_admin__service__pb2.SuppressResponse.SerializeToString,
+            ),
+            'SuppressBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuppressBatch,
+                    request_deserializer=nba_dot_v1_dot_admin__service__pb2.SuppressBatchRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_admin__service__pb2.SuppressBatchResponse.SerializeToString,
             ),
             'Unsuppress': grpc.unary_unary_rpc_method_handler(
                     servicer.Unsuppress,
@@ -361,6 +410,60 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def GetContactPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.AdminService/GetContactPolicy',
+            nba_dot_v1_dot_admin__service__pb2.GetContactPolicyRequest.SerializeToString,
+            nba_dot_v1_dot_admin__service__pb2.GetContactPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackContactPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.AdminService/RollbackContactPolicy',
+            nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyRequest.SerializeToString,
+            nba_dot_v1_dot_admin__service__pb2.RollbackContactPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Suppress(request,
             target,
             options=(),
@@ -377,6 +480,33 @@ class AdminService:
             '/nba.v1.AdminService/Suppress',
             nba_dot_v1_dot_admin__service__pb2.SuppressRequest.SerializeToString,
             nba_dot_v1_dot_admin__service__pb2.SuppressResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuppressBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.AdminService/SuppressBatch',
+            nba_dot_v1_dot_admin__service__pb2.SuppressBatchRequest.SerializeToString,
+            nba_dot_v1_dot_admin__service__pb2.SuppressBatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

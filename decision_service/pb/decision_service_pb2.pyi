@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class DecideRequest(_message.Message):
-    __slots__ = ("request_id", "customer_id", "programs", "context", "channels", "pinned_group", "no_action_when_unavailable", "dry_run")
+    __slots__ = ("request_id", "customer_id", "programs", "context", "channels", "pinned_group", "no_action_when_unavailable", "dry_run", "at_ms")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -26,6 +26,7 @@ class DecideRequest(_message.Message):
     PINNED_GROUP_FIELD_NUMBER: _ClassVar[int]
     NO_ACTION_WHEN_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     customer_id: str
     programs: _containers.RepeatedScalarFieldContainer[str]
@@ -34,10 +35,11 @@ class DecideRequest(_message.Message):
     pinned_group: _types_pb2.Group
     no_action_when_unavailable: bool
     dry_run: bool
-    def __init__(self, request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., no_action_when_unavailable: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    at_ms: int
+    def __init__(self, request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., no_action_when_unavailable: _Optional[bool] = ..., dry_run: _Optional[bool] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
-    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged")
+    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged", "explanation")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
@@ -58,6 +60,7 @@ class DecideResponse(_message.Message):
     SEND_AT_MS_FIELD_NUMBER: _ClassVar[int]
     DECIDED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     UNLOGGED_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     program: str
@@ -78,7 +81,8 @@ class DecideResponse(_message.Message):
     send_at_ms: int
     decided_at_ms: int
     unlogged: bool
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ...) -> None: ...
+    explanation: ExplainDecisionResponse
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ..., explanation: _Optional[_Union[ExplainDecisionResponse, _Mapping]] = ...) -> None: ...
 
 class DecideBatchRequest(_message.Message):
     __slots__ = ("requests",)
@@ -177,7 +181,7 @@ class ExplainDecisionRequest(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
 
 class FunnelStep(_message.Message):
-    __slots__ = ("action", "kept", "reason", "detail", "remedy", "probability", "predicted_reward", "chosen")
+    __slots__ = ("action", "kept", "reason", "detail", "remedy", "probability", "predicted_reward", "chosen", "program", "change", "base_probability", "score")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     KEPT_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +190,10 @@ class FunnelStep(_message.Message):
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_REWARD_FIELD_NUMBER: _ClassVar[int]
     CHOSEN_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    CHANGE_FIELD_NUMBER: _ClassVar[int]
+    BASE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
     action: str
     kept: bool
     reason: _types_pb2.Reason
@@ -194,17 +202,59 @@ class FunnelStep(_message.Message):
     probability: float
     predicted_reward: float
     chosen: bool
-    def __init__(self, action: _Optional[str] = ..., kept: _Optional[bool] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., chosen: _Optional[bool] = ...) -> None: ...
+    program: str
+    change: str
+    base_probability: float
+    score: float
+    def __init__(self, action: _Optional[str] = ..., kept: _Optional[bool] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., remedy: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., chosen: _Optional[bool] = ..., program: _Optional[str] = ..., change: _Optional[str] = ..., base_probability: _Optional[float] = ..., score: _Optional[float] = ...) -> None: ...
+
+class Contribution(_message.Message):
+    __slots__ = ("input", "value", "amount")
+    INPUT_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    input: str
+    value: str
+    amount: float
+    def __init__(self, input: _Optional[str] = ..., value: _Optional[str] = ..., amount: _Optional[float] = ...) -> None: ...
 
 class ExplainDecisionResponse(_message.Message):
-    __slots__ = ("text", "funnel", "record")
+    __slots__ = ("text", "funnel", "record", "runner_up", "contributions")
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FUNNEL_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
+    RUNNER_UP_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
     text: str
     funnel: _containers.RepeatedCompositeFieldContainer[FunnelStep]
     record: _record_pb2.DecisionRecord
-    def __init__(self, text: _Optional[str] = ..., funnel: _Optional[_Iterable[_Union[FunnelStep, _Mapping]]] = ..., record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ...) -> None: ...
+    runner_up: str
+    contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
+    def __init__(self, text: _Optional[str] = ..., funnel: _Optional[_Iterable[_Union[FunnelStep, _Mapping]]] = ..., record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ..., runner_up: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+
+class GetCustomerRequest(_message.Message):
+    __slots__ = ("customer_id",)
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    customer_id: str
+    def __init__(self, customer_id: _Optional[str] = ...) -> None: ...
+
+class CustomerGroup(_message.Message):
+    __slots__ = ("program", "group", "because")
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    BECAUSE_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    group: _types_pb2.Group
+    because: str
+    def __init__(self, program: _Optional[str] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., because: _Optional[str] = ...) -> None: ...
+
+class GetCustomerResponse(_message.Message):
+    __slots__ = ("state", "groups")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    state: _record_pb2.CustomerState
+    groups: _containers.RepeatedCompositeFieldContainer[CustomerGroup]
+    def __init__(self, state: _Optional[_Union[_record_pb2.CustomerState, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[CustomerGroup, _Mapping]]] = ...) -> None: ...
 
 class ReplayDecisionRequest(_message.Message):
     __slots__ = ("decision_id",)

@@ -74,6 +74,11 @@ class DecisionServiceStub:
                 request_serializer=nba_dot_v1_dot_decision__service__pb2.ReplayDecisionRequest.SerializeToString,
                 response_deserializer=nba_dot_v1_dot_decision__service__pb2.ReplayDecisionResponse.FromString,
                 _registered_method=True)
+        self.GetCustomer = channel.unary_unary(
+                '/nba.v1.DecisionService/GetCustomer',
+                request_serializer=nba_dot_v1_dot_decision__service__pb2.GetCustomerRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_decision__service__pb2.GetCustomerResponse.FromString,
+                _registered_method=True)
 
 
 class DecisionServiceServicer:
@@ -133,6 +138,13 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCustomer(self, request, context):
+        """What is known of a customer this moment: contacts, suppressions, pauses, counters, groups.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DecisionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -175,6 +187,11 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.ReplayDecision,
                     request_deserializer=nba_dot_v1_dot_decision__service__pb2.ReplayDecisionRequest.FromString,
                     response_serializer=nba_dot_v1_dot_decision__service__pb2.ReplayDecisionResponse.SerializeToString,
+            ),
+            'GetCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustomer,
+                    request_deserializer=nba_dot_v1_dot_decision__service__pb2.GetCustomerRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_decision__service__pb2.GetCustomerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -393,6 +410,33 @@ class DecisionService:
             '/nba.v1.DecisionService/ReplayDecision',
             nba_dot_v1_dot_decision__service__pb2.ReplayDecisionRequest.SerializeToString,
             nba_dot_v1_dot_decision__service__pb2.ReplayDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.DecisionService/GetCustomer',
+            nba_dot_v1_dot_decision__service__pb2.GetCustomerRequest.SerializeToString,
+            nba_dot_v1_dot_decision__service__pb2.GetCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

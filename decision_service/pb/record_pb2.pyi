@@ -22,6 +22,14 @@ class PolicyKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     POLICY_UNIFORM: _ClassVar[PolicyKind]
     POLICY_BASELINE: _ClassVar[PolicyKind]
     POLICY_HOLDOUT: _ClassVar[PolicyKind]
+
+class ContactStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONTACT_RESERVED: _ClassVar[ContactStatus]
+    CONTACT_SENT: _ClassVar[ContactStatus]
+    CONTACT_DELIVERED: _ClassVar[ContactStatus]
+    CONTACT_BOUNCED: _ClassVar[ContactStatus]
+    CONTACT_RELEASED: _ClassVar[ContactStatus]
 FEATURE_STATUS_UNSPECIFIED: FeatureStatus
 FEATURES_SERVED: FeatureStatus
 FEATURES_UNKNOWN_CUSTOMER: FeatureStatus
@@ -31,6 +39,11 @@ POLICY_MODEL: PolicyKind
 POLICY_UNIFORM: PolicyKind
 POLICY_BASELINE: PolicyKind
 POLICY_HOLDOUT: PolicyKind
+CONTACT_RESERVED: ContactStatus
+CONTACT_SENT: ContactStatus
+CONTACT_DELIVERED: ContactStatus
+CONTACT_BOUNCED: ContactStatus
+CONTACT_RELEASED: ContactStatus
 
 class ServedFeatures(_message.Message):
     __slots__ = ("status", "values", "event_times_ms", "stale_views")
@@ -59,26 +72,28 @@ class ServedFeatures(_message.Message):
     def __init__(self, status: _Optional[_Union[FeatureStatus, str]] = ..., values: _Optional[_Mapping[str, _types_pb2.Value]] = ..., event_times_ms: _Optional[_Mapping[str, int]] = ..., stale_views: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Contact(_message.Message):
-    __slots__ = ("decision_id", "program", "action", "message", "channel", "tags", "sent", "from_ms", "until_ms")
+    __slots__ = ("decision_id", "program", "action", "message", "channel", "tags", "status", "from_ms", "until_ms", "uncounted")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
     ACTION_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
-    SENT_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     FROM_MS_FIELD_NUMBER: _ClassVar[int]
     UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    UNCOUNTED_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     program: str
     action: str
     message: str
     channel: str
     tags: _containers.RepeatedScalarFieldContainer[str]
-    sent: bool
+    status: ContactStatus
     from_ms: int
     until_ms: int
-    def __init__(self, decision_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., message: _Optional[str] = ..., channel: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., sent: _Optional[bool] = ..., from_ms: _Optional[int] = ..., until_ms: _Optional[int] = ...) -> None: ...
+    uncounted: bool
+    def __init__(self, decision_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., message: _Optional[str] = ..., channel: _Optional[str] = ..., tags: _Optional[_Iterable[str]] = ..., status: _Optional[_Union[ContactStatus, str]] = ..., from_ms: _Optional[int] = ..., until_ms: _Optional[int] = ..., uncounted: _Optional[bool] = ...) -> None: ...
 
 class Suppression(_message.Message):
     __slots__ = ("channel", "reason", "since_ms", "until_ms", "note")
@@ -122,34 +137,52 @@ class CustomerState(_message.Message):
     def __init__(self, version: _Optional[int] = ..., contacts: _Optional[_Iterable[_Union[Contact, _Mapping]]] = ..., suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ..., events: _Optional[_Mapping[str, EventCounter]] = ...) -> None: ...
 
 class Option(_message.Message):
-    __slots__ = ("action", "probability", "predicted_reward", "apprentice_probability")
+    __slots__ = ("action", "probability", "predicted_reward", "apprentice_probability", "score", "base_probability")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     PREDICTED_REWARD_FIELD_NUMBER: _ClassVar[int]
     APPRENTICE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    BASE_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     action: str
     probability: float
     predicted_reward: float
     apprentice_probability: float
-    def __init__(self, action: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., apprentice_probability: _Optional[float] = ...) -> None: ...
+    score: float
+    base_probability: float
+    def __init__(self, action: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., apprentice_probability: _Optional[float] = ..., score: _Optional[float] = ..., base_probability: _Optional[float] = ...) -> None: ...
 
 class Exclusion(_message.Message):
-    __slots__ = ("action", "reason", "detail")
+    __slots__ = ("action", "reason", "detail", "program")
     ACTION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
     action: str
     reason: _types_pb2.Reason
     detail: str
-    def __init__(self, action: _Optional[str] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ...) -> None: ...
+    program: str
+    def __init__(self, action: _Optional[str] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., program: _Optional[str] = ...) -> None: ...
+
+class Token(_message.Message):
+    __slots__ = ("budget", "period", "amount")
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    PERIOD_FIELD_NUMBER: _ClassVar[int]
+    AMOUNT_FIELD_NUMBER: _ClassVar[int]
+    budget: str
+    period: str
+    amount: int
+    def __init__(self, budget: _Optional[str] = ..., period: _Optional[str] = ..., amount: _Optional[int] = ...) -> None: ...
 
 class Reservation(_message.Message):
-    __slots__ = ("lease_expires_at_ms", "send_at_ms")
+    __slots__ = ("lease_expires_at_ms", "send_at_ms", "tokens")
     LEASE_EXPIRES_AT_MS_FIELD_NUMBER: _ClassVar[int]
     SEND_AT_MS_FIELD_NUMBER: _ClassVar[int]
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
     lease_expires_at_ms: int
     send_at_ms: int
-    def __init__(self, lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ...) -> None: ...
+    tokens: _containers.RepeatedCompositeFieldContainer[Token]
+    def __init__(self, lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., tokens: _Optional[_Iterable[_Union[Token, _Mapping]]] = ...) -> None: ...
 
 class ModelVersion(_message.Message):
     __slots__ = ("name", "version", "encoder_version")
@@ -161,8 +194,47 @@ class ModelVersion(_message.Message):
     encoder_version: str
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., encoder_version: _Optional[str] = ...) -> None: ...
 
+class Candidate(_message.Message):
+    __slots__ = ("program", "program_version", "probability", "score", "group", "learning_mode", "policy", "model", "features", "live", "options", "exclusions", "degradations", "encoding_digest")
+    class LiveEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _types_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Value, _Mapping]] = ...) -> None: ...
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_MODE_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    LIVE_FIELD_NUMBER: _ClassVar[int]
+    OPTIONS_FIELD_NUMBER: _ClassVar[int]
+    EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
+    DEGRADATIONS_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    program: str
+    program_version: int
+    probability: float
+    score: float
+    group: _types_pb2.Group
+    learning_mode: _types_pb2.LearningMode
+    policy: PolicyKind
+    model: ModelVersion
+    features: ServedFeatures
+    live: _containers.MessageMap[str, _types_pb2.Value]
+    options: _containers.RepeatedCompositeFieldContainer[Option]
+    exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
+    degradations: _containers.RepeatedScalarFieldContainer[_types_pb2.Reason]
+    encoding_digest: str
+    def __init__(self, program: _Optional[str] = ..., program_version: _Optional[int] = ..., probability: _Optional[float] = ..., score: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., encoding_digest: _Optional[str] = ...) -> None: ...
+
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged", "channel")
+    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged", "channel", "programs", "program_probability", "program_score", "others", "timezone", "budget_levels")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -178,6 +250,13 @@ class DecisionRecord(_message.Message):
         value: _types_pb2.Value
         def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Value, _Mapping]] = ...) -> None: ...
     class TimingsUsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class BudgetLevelsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
         VALUE_FIELD_NUMBER: _ClassVar[int]
@@ -215,6 +294,12 @@ class DecisionRecord(_message.Message):
     NO_ACTION_WHEN_UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     UNLOGGED_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    PROGRAMS_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_SCORE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    TIMEZONE_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_LEVELS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     customer_id: str
@@ -246,7 +331,13 @@ class DecisionRecord(_message.Message):
     no_action_when_unavailable: bool
     unlogged: bool
     channel: str
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ...) -> None: ...
+    programs: _containers.RepeatedScalarFieldContainer[str]
+    program_probability: float
+    program_score: float
+    others: _containers.RepeatedCompositeFieldContainer[Candidate]
+    timezone: str
+    budget_levels: _containers.ScalarMap[str, int]
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., program_probability: _Optional[float] = ..., program_score: _Optional[float] = ..., others: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., timezone: _Optional[str] = ..., budget_levels: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Activation(_message.Message):
     __slots__ = ("decision_id", "customer_id", "status", "at_ms", "received_at_ms", "detail", "late")

@@ -52,6 +52,8 @@ class ActivationStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SENT: _ClassVar[ActivationStatus]
     FAILED: _ClassVar[ActivationStatus]
     SKIPPED: _ClassVar[ActivationStatus]
+    DELIVERED: _ClassVar[ActivationStatus]
+    BOUNCED: _ClassVar[ActivationStatus]
 GROUP_UNSPECIFIED: Group
 TREATMENT: Group
 RANDOM_CONTROL: Group
@@ -86,6 +88,8 @@ ACTIVATION_STATUS_UNSPECIFIED: ActivationStatus
 SENT: ActivationStatus
 FAILED: ActivationStatus
 SKIPPED: ActivationStatus
+DELIVERED: ActivationStatus
+BOUNCED: ActivationStatus
 
 class StringList(_message.Message):
     __slots__ = ("values",)

@@ -136,7 +136,7 @@ class _Replay:
 
     def _serve_batch(self, rows: Sequence[LoggedRow]) -> list[str]:
         client, now_ms = self.sandbox.client, self.sandbox.clock.now_ms()
-        answers = client.decide_batch(DecideRequest("row", row.customer_id, self.experiment.name) for row in rows)
+        answers = client.decide_batch(DecideRequest("row", row.customer_id, (self.experiment.name,)) for row in rows)
         outcomes, ids = [], []
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, NbaError):

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from decision_service import messages
-from decision_service.core.errors import InvalidRequest, NotBuilt, Violation
+from decision_service import messages, record_messages
+from decision_service.administration import ProgramSummary
+from decision_service.core.errors import InvalidRequest, Violation
 from decision_service.core.explain import Explanation
 from decision_service.core.record import (
+    ALL_PROGRAMS,
     ActivationStatus,
     DecideRequest,
     Event,
@@ -22,7 +24,7 @@ from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.pb import record_pb2, types_pb2
 from decision_service.ports import Audit, ProgramVersion
-from decision_service.service import Decided, ProgramSummary
+from decision_service.service import Decided
 
 T = TypeVar("T")
 
@@ -34,6 +36,8 @@ MAX_TEXT_LENGTH = 4_096
 """Longest string within a context or attribute value, note or detail, in characters."""
 MAX_VALUES = 256
 """Most entries of one context or attribute mapping."""
+MAX_PROGRAMS = 100
+"""Most programs of one request."""
 MAX_BATCH = 1_000
 """Most requests, outcomes or events of one call."""
 
@@ -151,19 +155,23 @@ def decide_request(message: pb.DecideRequest) -> DecideRequest:
 
     Raises:
         InvalidRequest: listing every violation.
-        NotBuilt: several programs, or a dry run.
     """
     checks = Checks()
     for i, program in enumerate(message.programs):
         checks.id(f"programs[{i}]", program)
     if not message.programs:
-        checks.fail("programs", "is empty; name the program to decide by")
+        checks.fail("programs", f"is empty; name those to choose among, or {ALL_PROGRAMS!r} for all")
+    if len(set(message.programs)) < len(message.programs):
+        checks.fail("programs", "names a program twice; name each once")
+    if ALL_PROGRAMS in message.programs and len(message.programs) > 1:
+        checks.fail("programs", f"{ALL_PROGRAMS!r} stands for every program; give it alone")
+    checks.at_most("programs", len(message.programs), MAX_PROGRAMS)
     for i, channel in enumerate(message.channels):
         checks.id(f"channels[{i}]", channel)
     request = DecideRequest(
         request_id=checks.id("request_id", message.request_id),
         customer_id=checks.id("customer_id", message.customer_id),
-        program=message.programs[0] if message.programs else "",
+        programs=tuple(message.programs),
         context=checks.values("context", message.context),
         channels=tuple(message.channels),
         pinned_group=(
@@ -172,14 +180,12 @@ def decide_request(message: pb.DecideRequest) -> DecideRequest:
             else None
         ),
         no_action_when_unavailable=message.no_action_when_unavailable,
+        dry_run=message.dry_run,
+        at_ms=checks.time("at_ms", message.at_ms) if message.HasField("at_ms") else None,
     )
+    if message.HasField("at_ms") and not message.dry_run:
+        checks.fail("at_ms", "is for dry runs: a decision that counts is made now; set dry_run, or leave it out")
     checks.done()
-    if len(message.programs) > 1:
-        raise NotBuilt(
-            f"programs: choosing among several programs is not offered yet; name one, not {len(message.programs)}"
-        )
-    if message.dry_run:
-        raise NotBuilt("dry_run: deciding without reserving and logging is not offered yet; leave it false")
     return request
 
 
@@ -342,7 +348,7 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
     answer = pb.DecideResponse(
         decision_id=record.decision_id,
         request_id=record.request.request_id,
-        program=record.request.program,
+        program=record.program,
         action=action.id,
         channel=action.channel,
         message=action.message,
@@ -360,9 +366,9 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
     if predicted is not None:
         answer.predicted_reward = predicted
     for exclusion in record.exclusions:
-        messages.fill_exclusion(answer.exclusions.add(), exclusion)
+        record_messages.fill_exclusion(answer.exclusions.add(), exclusion)
     if record.model is not None:
-        messages.fill_model(answer.model, record.model)
+        record_messages.fill_model(answer.model, record.model)
     if record.reservation is not None:
         answer.lease_expires_at_ms = record.reservation.lease_expires_at_ms
         if record.reservation.send_at_ms is not None:
@@ -384,7 +390,7 @@ def explain_response(explanation: Explanation) -> pb.ExplainDecisionResponse:
             predicted_reward=step.predicted_reward,
             chosen=step.chosen,
         )
-    messages.fill_record(answer.record, explanation.record)
+    record_messages.fill_record(answer.record, explanation.record)
     return answer
 
 

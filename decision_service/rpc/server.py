@@ -16,7 +16,7 @@ from decision_service.pb import (
 from decision_service.rpc.interceptors import BoundedPool, CallCounts, Guard
 from decision_service.rpc.probes import Health
 from decision_service.rpc.servicer import AdminServicer, DecisionServicer
-from decision_service.service import DecisionService
+from decision_service.services import Services
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 
@@ -35,7 +35,7 @@ class Server:
     counts: calls by method and result.
     """
 
-    def __init__(self, service: DecisionService, address: str, *, threads: int = 8, max_inflight: int = 256) -> None:
+    def __init__(self, services: Services, address: str, *, threads: int = 8, max_inflight: int = 256) -> None:
         """Bind; `start` begins to answer.
 
         Raises:
@@ -48,10 +48,10 @@ class Server:
         self._grpc = grpc.server(self._pool, interceptors=(self._guard,), options=OPTIONS)
         # The generated functions are untyped.
         decision_service_pb2_grpc.add_DecisionServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            DecisionServicer(service), self._grpc
+            DecisionServicer(services), self._grpc
         )
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            AdminServicer(service), self._grpc
+            AdminServicer(services), self._grpc
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         names = [

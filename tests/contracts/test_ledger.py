@@ -56,9 +56,10 @@ def record(ledger: Ledger, request_id: str = "r1", customer: str = "c1", action:
     """A minimal record of a contact."""
     return DecisionRecord(
         decision_id=ledger.new_decision_id(customer, NOW),
-        request=DecideRequest(request_id, customer, "p"),
+        request=DecideRequest(request_id, customer, ("p",)),
         body_digest="d",
         decided_at_ms=NOW,
+        program="p",
         program_version=1,
         policy_version=0,
         model=None,

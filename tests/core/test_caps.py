@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from decision_service.core.caps import DAY_MS, Span, applies, calendar_windows, droppable, exhausted, holding
 from decision_service.core.customer import REPORT_GRACE_MS, Contact, ContactStatus
-from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
+from decision_service.core.program import Action, CalendarUnit, FrequencyCap, Scope
 
 HOUR = 3_600_000
 NOW = 1_700_000_000_000
@@ -41,7 +41,7 @@ def at(text: str, zone: ZoneInfo = BERLIN) -> int:
     return round(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1000)
 
 
-def rolling(limit: int, hours: int, scope: CapScope = CapScope()) -> FrequencyCap:  # noqa: B008 — frozen
+def rolling(limit: int, hours: int, scope: Scope = Scope()) -> FrequencyCap:  # noqa: B008 — frozen
     """A rolling cap."""
     return FrequencyCap("c", limit, window_s=hours * 3600, scope=scope)
 
@@ -126,7 +126,7 @@ def test_the_repeated_hour_is_two_windows() -> None:
 )
 def test_a_scope_counts_its_own_contacts_only(changes: dict[str, object]) -> None:
     """A cap on channel, program, message and tag together is not touched by a contact that differs in one."""
-    scope = CapScope(channel="email", program="p", message="m", tag="promo")
+    scope = Scope(channel="email", program="p", message="m", tag="promo")
     assert exhausted(rolling(1, 24, scope), [contact(NOW)], Span(NOW, NOW), UTC)
     assert not exhausted(rolling(1, 24, scope), [contact(NOW, **changes)], Span(NOW, NOW), UTC)
 
@@ -134,9 +134,9 @@ def test_a_scope_counts_its_own_contacts_only(changes: dict[str, object]) -> Non
 def test_a_scope_binds_its_own_actions_only() -> None:
     """An SMS cap does not concern an e-mail."""
     email = Action("a", "email", "m", frozenset({"promo"}))
-    assert applies(CapScope(), "p", email)
-    assert applies(CapScope(channel="email", program="p", message="m", tag="promo"), "p", email)
-    for other in (CapScope(channel="sms"), CapScope(program="q"), CapScope(message="n"), CapScope(tag="service")):
+    assert applies(Scope(), "p", email)
+    assert applies(Scope(channel="email", program="p", message="m", tag="promo"), "p", email)
+    for other in (Scope(channel="sms"), Scope(program="q"), Scope(message="n"), Scope(tag="service")):
         assert not applies(other, "p", email)
 
 

@@ -18,7 +18,6 @@ from decision_service.core.program import (
     Action,
     BaselineRule,
     CalendarUnit,
-    CapScope,
     Consent,
     ContactPolicy,
     Exploration,
@@ -30,6 +29,7 @@ from decision_service.core.program import (
     Program,
     QuietHours,
     RewardDefinition,
+    Scope,
     WhenFeaturesMissing,
     WhenQuiet,
 )
@@ -61,7 +61,7 @@ PROGRAM = Program(
     baseline=(BaselineRule("sms_promo", "customer.age > 60"), BaselineRule("email_news")),
     exploration=Exploration(epsilon=0.3, floor=0.02),
 )
-REQUEST = DecideRequest("r", "c", "p")
+REQUEST = DecideRequest("r", "c", ("p",))
 FEATURES = ServedFeatures(FeatureStatus.SERVED, {"age": 40, "timezone": "Europe/Berlin"}, {"v": NOW})
 INPUTS = Inputs(REQUEST, PROGRAM, ContactPolicy(), FEATURES, CustomerState(), NOW)
 
@@ -125,7 +125,7 @@ CASES: dict[str, tuple[Inputs, Ranked | None]] = {
     "apprentice": (with_program(learning_mode=LearningMode.APPRENTICE), Ranked()),
     "logging only": (with_program(learning_mode=LearningMode.LOGGING_ONLY), Ranked()),
     "capped": (
-        replace(with_policy(caps=(FrequencyCap("c", 1, 86_400, scope=CapScope(channel="email")),)), state=sent()),
+        replace(with_policy(caps=(FrequencyCap("c", 1, 86_400, scope=Scope(channel="email")),)), state=sent()),
         Ranked(),
     ),
     "everything capped": (replace(with_policy(caps=(FrequencyCap("c", 1, 86_400),)), state=sent()), Ranked()),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from decision_service.audit import SentContact, cap_violations
-from decision_service.core.program import Action, CalendarUnit, CapScope, FrequencyCap
+from decision_service.core.program import Action, CalendarUnit, FrequencyCap, Scope
 from decision_service.demo.audit import Earned, group_values, oracle_value
 
 MAIL = Action("mail", "email", "offer", tags=frozenset({"promo"}))
@@ -65,15 +65,15 @@ def test_a_week_starts_on_monday() -> None:
 @pytest.mark.parametrize(
     ("scope", "violations"),
     [
-        (CapScope(), 1),
-        (CapScope(channel="email"), 0),
-        (CapScope(message="offer"), 1),
-        (CapScope(tag="promo"), 0),
-        (CapScope(program="p"), 0),
-        (CapScope(program="q", channel="sms"), 0),
+        (Scope(), 1),
+        (Scope(channel="email"), 0),
+        (Scope(message="offer"), 1),
+        (Scope(tag="promo"), 0),
+        (Scope(program="p"), 0),
+        (Scope(program="q", channel="sms"), 0),
     ],
 )
-def test_only_contacts_in_scope_count(scope: CapScope, violations: int) -> None:
+def test_only_contacts_in_scope_count(scope: Scope, violations: int) -> None:
     """An e-mail of p and a text of q, both with the same message, against one a day in each scope."""
     contacts = [sent(0, MAIL, "p"), sent(1, TEXT, "q")]
     assert len(cap_violations(contacts, [FrequencyCap("cap", 1, window_s=86_400, scope=scope)])) == violations

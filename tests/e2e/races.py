@@ -102,7 +102,7 @@ def run(
                 halfway.set()
             customer = f"customer-{dice.randrange(customers)}"
             try:
-                answer = sandbox.client.decide(DecideRequest(f"r{turn}", customer, "race"))
+                answer = sandbox.client.decide(DecideRequest(f"r{turn}", customer, ("race",)))
                 with lock:
                     race.acknowledged.add(answer.decision_id)
                     race.contacts += answer.is_contact

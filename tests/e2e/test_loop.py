@@ -48,7 +48,7 @@ def _live(sandbox: Sandbox, name: str) -> None:
     outcomes = []
     for i in range(DECISIONS):
         sandbox.clock.set(sandbox.clock.now_ms() + 1_000)
-        answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % 50}", "loop"))
+        answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % 50}", ("loop",)))
         if answer.is_contact:
             sandbox.client.report_activation(answer.decision_id, ActivationStatus.SENT)
         pays = {"mail": i % 10 < 6, "text": i % 10 < 1, NO_ACTION: i % 10 < 2}[answer.action]
@@ -80,7 +80,7 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     # The first model is judged better than uniform, and workers serve it.
     [run] = sandbox.learn()
     assert (run.program, run.verdict) == ("loop", "PROMOTE")
-    answers = [sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % 50}", "loop")) for i in range(200)]
+    answers = [sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % 50}", ("loop",))) for i in range(200)]
     assert all(a.model is not None and a.model.version == run.version for a in answers)
     assert max(a.probability for a in answers) == pytest.approx(0.8)
     best = [a for a in answers if a.probability > 0.5]
@@ -119,7 +119,7 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
         assert text.startswith(f"version {run.version}; version ")
         assert "refused" in text
         assert "digest" in text
-    answer = sandbox.client.decide(DecideRequest("after", "customer-1", "loop"))
+    answer = sandbox.client.decide(DecideRequest("after", "customer-1", ("loop",)))
     assert answer.model is not None
     assert answer.model.version == run.version
     record = sandbox.client.get_decision(answer.decision_id)

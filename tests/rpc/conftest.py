@@ -11,6 +11,7 @@ import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
+from decision_service.adapters.memory_budgets import MemoryBudgets
 from decision_service.adapters.memory_catalogue import MemoryCatalogue
 from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory_ledger import MemoryLedger
@@ -20,7 +21,7 @@ from decision_service.core.record import ServedFeatures
 from decision_service.core.values import ValueType
 from decision_service.ports import Audit, Pending
 from decision_service.rpc.server import Server
-from decision_service.service import DecisionService
+from decision_service.services import Services
 
 WELCOME = """
 name: welcome
@@ -68,14 +69,15 @@ def gate(clock: ManualClock) -> Gate:
 
 
 @pytest.fixture
-def service(clock: ManualClock, gate: Gate) -> DecisionService:
+def service(clock: ManualClock, gate: Gate) -> Services:
     """With the program `welcome` published."""
     policies = MemoryPolicies()
     policies.publish_program(WELCOME, Audit("tests", clock.now_ms()))
-    return DecisionService(
+    return Services.over(
         policies=policies,
         features=gate,
         ledger=MemoryLedger(),
+        budgets=MemoryBudgets(),
         catalogue=MemoryCatalogue(),
         rules=CelRules(),
         clock=clock,
@@ -84,7 +86,7 @@ def service(clock: ManualClock, gate: Gate) -> DecisionService:
 
 
 @pytest.fixture
-def server(service: DecisionService) -> Iterator[Server]:
+def server(service: Services) -> Iterator[Server]:
     """Serving on a free port."""
     with Server(service, "127.0.0.1:0", threads=4) as server:
         yield server

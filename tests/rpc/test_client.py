@@ -17,7 +17,7 @@ from decision_service.rpc.server import Server
 from decision_service.service import DecisionService
 from tests.rpc.conftest import Gate
 
-REQUEST = DecideRequest("r", "c", "welcome")
+REQUEST = DecideRequest("r", "c", ("welcome",))
 
 
 def test_a_call_outlives_a_restart(service: DecisionService) -> None:
@@ -72,11 +72,11 @@ def test_calls_can_be_awaited(client: DecisionClient) -> None:
     """From asyncio, calls run at once and raise the same errors."""
 
     async def journey() -> None:
-        requests = [DecideRequest(f"r{i}", f"c{i}", "welcome") for i in range(20)]
+        requests = [DecideRequest(f"r{i}", f"c{i}", ("welcome",)) for i in range(20)]
         answers = await asyncio.gather(*(client.run(client.decide, r) for r in requests))
         assert [a.request_id for a in answers] == [r.request_id for r in requests]
         with pytest.raises(InvalidRequest, match="customer_id"):
-            await client.run(client.decide, DecideRequest("r", "", "welcome"), deadline_ms=5_000)
+            await client.run(client.decide, DecideRequest("r", "", ("welcome",)), deadline_ms=5_000)
 
     asyncio.run(journey())
 

@@ -17,6 +17,7 @@ from decision_service.core.reasons import Reason
 from decision_service.core.record import (
     Activation,
     ActivationStatus,
+    Candidate,
     DecideRequest,
     DecisionRecord,
     Event,
@@ -28,6 +29,7 @@ from decision_service.core.record import (
     PolicyKind,
     Reservation,
     ServedFeatures,
+    Token,
 )
 from decision_service.pb import record_pb2, types_pb2
 from decision_service.ports import EntryKind
@@ -39,7 +41,17 @@ value = st.one_of(st.none(), st.booleans(), int64, finite, text, st.lists(text, 
 values = st.dictionaries(text, value, max_size=6)
 names = st.lists(text, max_size=3).map(tuple)
 contacts = st.builds(
-    Contact, text, text, text, text, text, st.frozensets(text, max_size=3), st.sampled_from(ContactStatus), int64, int64
+    Contact,
+    text,
+    text,
+    text,
+    text,
+    text,
+    st.frozensets(text, max_size=3),
+    st.sampled_from(ContactStatus),
+    int64,
+    int64,
+    st.booleans(),
 )
 suppressions = st.builds(Suppression, text, st.sampled_from(Reason), int64, st.none() | int64, text)
 counters = st.builds(EventCounter, int64, st.lists(int64, max_size=4).map(tuple))
@@ -50,17 +62,38 @@ states = st.builds(
     st.lists(suppressions, max_size=2).map(tuple),
     st.dictionaries(text, counters, max_size=2),
 )
-requests = st.builds(DecideRequest, text, text, text, values, names, st.none() | st.sampled_from(Group), st.booleans())
+requests = st.builds(DecideRequest, text, text, names, values, names, st.none() | st.sampled_from(Group), st.booleans())
 served = st.builds(
     ServedFeatures, st.sampled_from(FeatureStatus), values, st.dictionaries(text, int64, max_size=2), names
 )
-options = st.builds(Option, text, finite, st.none() | finite, st.none() | finite)
+tokens = st.lists(st.builds(Token, text, text, int64), max_size=2).map(tuple)
+maybe = st.none() | finite
+options = st.lists(st.builds(Option, text, finite, maybe, maybe, maybe, maybe), max_size=3).map(tuple)
+exclusions = st.lists(st.builds(Exclusion, text, st.sampled_from(Reason), text), max_size=3).map(tuple)
+candidates = st.builds(
+    Candidate,
+    program=text,
+    program_version=int64,
+    probability=finite,
+    score=maybe,
+    group=st.sampled_from(Group),
+    learning_mode=st.sampled_from(LearningMode),
+    policy=st.sampled_from(PolicyKind),
+    model=st.none() | st.builds(ModelVersion, text, text, text),
+    features=served,
+    live=values,
+    options=options,
+    exclusions=exclusions,
+    degradations=st.lists(st.sampled_from(Reason), max_size=2).map(tuple),
+    encoding_digest=text,
+)
 records = st.builds(
     DecisionRecord,
     decision_id=text,
     request=requests,
     body_digest=text,
     decided_at_ms=int64,
+    program=text,
     program_version=int64,
     policy_version=int64,
     model=st.none() | st.builds(ModelVersion, text, text, text),
@@ -70,18 +103,23 @@ records = st.builds(
     group=st.sampled_from(Group),
     learning_mode=st.sampled_from(LearningMode),
     policy=st.sampled_from(PolicyKind),
-    options=st.lists(options, max_size=3).map(tuple),
-    exclusions=st.lists(st.builds(Exclusion, text, st.sampled_from(Reason), text), max_size=3).map(tuple),
+    options=options,
+    exclusions=exclusions,
     draw=finite,
     drawn=text,
     chosen=text,
-    reservation=st.none() | st.builds(Reservation, int64, st.none() | int64),
+    reservation=st.none() | st.builds(Reservation, int64, st.none() | int64, tokens),
     degradations=st.lists(st.sampled_from(Reason), max_size=3).map(tuple),
     trainable=st.booleans(),
     encoding_digest=text,
     timings_us=st.dictionaries(text, int64, max_size=3),
     unlogged=st.booleans(),
     channel=text,
+    program_probability=finite,
+    program_score=maybe,
+    others=st.lists(candidates, max_size=2).map(tuple),
+    timezone=text,
+    budget_levels=st.dictionaries(text, int64, max_size=2),
 )
 activations = st.builds(
     Activation, text, text, st.sampled_from(ActivationStatus), int64, int64, detail=text, late=st.booleans()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from decision_service import messages
-from decision_service.core.errors import InvalidRequest, NotBuilt
+from decision_service.core.errors import InvalidRequest
 from decision_service.core.program import Group
 from decision_service.core.record import ActivationStatus, DecideRequest
 from decision_service.pb import admin_service_pb2 as admin_pb
@@ -152,13 +152,6 @@ def test_all_violations_of_all_outcomes_come_at_once() -> None:
     }
 
 
-@pytest.mark.parametrize(("field", "value"), [("programs", ["a", "b"]), ("dry_run", True)])
-def test_what_is_not_offered_says_so(field: str, value: Any) -> None:
-    """Several programs and dry runs are declared by the API but not offered: the error names the field."""
-    with pytest.raises(NotBuilt, match=field):
-        convert.decide_request(decide(**{field: value}))
-
-
 def test_a_valid_request_is_converted() -> None:
     """Every field arrives, with the types of its values; an unset value is a missing one."""
     message = decide(
@@ -169,7 +162,7 @@ def test_a_valid_request_is_converted() -> None:
     )
     request = convert.decide_request(message)
     context = {"b": True, "i": 1, "f": 1.0, "s": "", "t": (), "m": None}
-    assert request == DecideRequest("r", "c", "welcome", context, ("email",), Group.HOLDOUT, True)
+    assert request == DecideRequest("r", "c", ("welcome",), context, ("email",), Group.HOLDOUT, True)
     assert {name: type(value) for name, value in request.context.items()} == {
         name: type(value) for name, value in context.items()
     }

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from decision_service import messages
+from decision_service import record_messages
 from decision_service.adapters.clocks import ManualClock
 from decision_service.client import DecisionClient
 from decision_service.core.errors import (
@@ -42,7 +42,7 @@ NOW_MS = 1_700_000_000_000
 
 def request(number: int = 1, customer: str = "c") -> DecideRequest:
     """A valid one."""
-    return DecideRequest(f"r{number}", customer, "welcome", {"page": "home"})
+    return DecideRequest(f"r{number}", customer, ("welcome",), {"page": "home"})
 
 
 def contact(client: DecisionClient, customer: str = "c") -> str:
@@ -111,12 +111,12 @@ def test_a_request_id_stays_with_its_answer(client: DecisionClient) -> None:
     answer = client.decide(request())
     assert client.decide(request()) == answer
     with pytest.raises(Conflict, match="another body"):
-        client.decide(DecideRequest("r1", "c", "welcome", {"page": "basket"}))
+        client.decide(DecideRequest("r1", "c", ("welcome",), {"page": "basket"}))
 
 
 def test_a_batch_stands_item_by_item(client: DecisionClient) -> None:
     """Errors are results in their place, with the details that a call of their own would have had."""
-    good, unknown, bad = request(), DecideRequest("r2", "c", "welcom"), DecideRequest("", "", "welcome")
+    good, unknown, bad = request(), DecideRequest("r2", "c", ("welcom",)), DecideRequest("", "", ("welcome",))
     first, second, third = client.decide_batch([good, unknown, bad])
     assert first == client.decide(good)
     assert isinstance(second, NotFound)
@@ -129,18 +129,22 @@ def test_a_batch_stands_item_by_item(client: DecisionClient) -> None:
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [
-        (lambda c: c.decide(DecideRequest("r", "c", "welcom")), NotFound, "program 'welcom' not found; published"),
+        (lambda c: c.decide(DecideRequest("r", "c", ("welcom",))), NotFound, "program 'welcom' not found; published"),
         (
-            lambda c: c.decide(DecideRequest("r", "c", "welcome", {"page": 3})),
+            lambda c: c.decide(DecideRequest("r", "c", ("welcome",), {"page": 3})),
             InvalidRequest,
             "context['page']: is int",
         ),
-        (lambda c: c.decide(DecideRequest("r", "c", "welcome", {"age": float("nan")})), InvalidRequest, "finite"),
-        (lambda c: c.decide(DecideRequest("r", "c", "welcome", {}, ("fax",))), InvalidRequest, "channels[0]"),
-        (lambda c: c.decide(DecideRequest("r", "c", "welcome", {"page": ["a"]})), InvalidRequest, "context['page']: c"),
-        (lambda c: c.decide(DecideRequest(7, None, "welcome")), InvalidRequest, "cannot be the int 7"),
-        (lambda c: c.decide(DecideRequest("r", "c", "welcome", {"n": 2**64})), InvalidRequest, "out of range"),
-        (lambda c: c.decide_batch([DecideRequest("r", 5, "welcome")]), InvalidRequest, "requests[0].customer_id"),
+        (lambda c: c.decide(DecideRequest("r", "c", ("welcome",), {"age": float("nan")})), InvalidRequest, "finite"),
+        (lambda c: c.decide(DecideRequest("r", "c", ("welcome",), {}, ("fax",))), InvalidRequest, "channels[0]"),
+        (
+            lambda c: c.decide(DecideRequest("r", "c", ("welcome",), {"page": ["a"]})),
+            InvalidRequest,
+            "context['page']: c",
+        ),
+        (lambda c: c.decide(DecideRequest(7, None, ("welcome",))), InvalidRequest, "cannot be the int 7"),
+        (lambda c: c.decide(DecideRequest("r", "c", ("welcome",), {"n": 2**64})), InvalidRequest, "out of range"),
+        (lambda c: c.decide_batch([DecideRequest("r", 5, ("welcome",))]), InvalidRequest, "requests[0].customer_id"),
         (lambda c: c.record_outcomes([Outcome("o", "c", 7, NOW_MS, 0)]), InvalidRequest, "outcomes[0]"),
         (lambda c: c.get_decision("nope"), NotFound, "decision 'nope'"),
         (lambda c: c.get_decision(5), InvalidRequest, "decision_id: cannot be the int 5"),
@@ -371,6 +375,6 @@ def test_an_address_that_cannot_be_bound_is_named(service: DecisionService, cloc
 def test_values_of_every_type_reach_the_record(client: DecisionClient) -> None:
     """Context values arrive in the record with their types."""
     context = {"b": True, "i": 1, "f": 1.5, "s": "é", "t": ("x", "y"), "m": None}
-    record = client.get_decision(client.decide(DecideRequest("r", "c", "welcome", context)).decision_id)
+    record = client.get_decision(client.decide(DecideRequest("r", "c", ("welcome",), context)).decision_id)
     assert record.request.context == context
-    assert messages.record_from_pb(messages.record_to_pb(record)) == record
+    assert record_messages.record_from_pb(record_messages.record_to_pb(record)) == record

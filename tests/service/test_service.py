@@ -9,6 +9,7 @@ import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
+from decision_service.adapters.memory_budgets import MemoryBudgets
 from decision_service.adapters.memory_catalogue import MemoryCatalogue
 from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory_ledger import MemoryLedger
@@ -27,6 +28,7 @@ from decision_service.core.record import (
 from decision_service.core.values import NO_ACTION, ValueType
 from decision_service.ports import Audit, Committed, Earlier, LedgerRead, Moved
 from decision_service.service import DecisionService
+from decision_service.services import Services
 
 AUDIT = Audit("test", 0)
 PROGRAM = """
@@ -54,6 +56,7 @@ class World:
     ledger: MemoryLedger = field(default_factory=MemoryLedger)
     features: MemoryFeatures = field(default_factory=MemoryFeatures)
     policies: MemoryPolicies = field(default_factory=MemoryPolicies)
+    budgets: MemoryBudgets = field(default_factory=MemoryBudgets)
     draws: list[float] = field(default_factory=list)
     accepting: bool = True
 
@@ -61,24 +64,27 @@ class World:
         self.features.define("s", MemoryView("v", {"age": ValueType.INT, "timezone": ValueType.STRING}, ttl_s=3600))
         self.features.put("v", "c", {"age": 40, "timezone": "Europe/Berlin"}, self.clock.now_ms())
         self.policies.publish_program(PROGRAM, AUDIT)
-        self.service = self.serve(self.ledger)
+        self.serve(self.ledger)
 
     def serve(self, ledger: MemoryLedger) -> DecisionService:
         """A service over a ledger; draws are taken from `draws`, 0.0 (the first action) when there are none."""
-        return DecisionService(
+        services = Services.over(
             policies=self.policies,
             features=self.features,
             ledger=ledger,
+            budgets=self.budgets,
             catalogue=MemoryCatalogue(),
             rules=CelRules(),
             clock=self.clock,
             entropy=lambda: self.draws.pop(0) if self.draws else 0.0,
             accepting=lambda: self.accepting,
         )
+        self.service, self.inquiry, self.administration = services.decisions, services.inquiry, services.administration
+        return self.service
 
     def decide(self, request_id: str = "r", customer: str = "c", **changes: object) -> DecisionRecord:
         """One decision."""
-        request = DecideRequest(request_id, customer, "p", **changes)  # type: ignore[arg-type]
+        request = DecideRequest(request_id, customer, ("p",), **changes)  # type: ignore[arg-type]
         return self.service.decide(request).record
 
 
@@ -90,12 +96,12 @@ def world() -> World:
 
 def test_a_decision_is_reserved_logged_and_answered(world: World) -> None:
     """What is answered is what is logged, with the slot reserved until the lease's end."""
-    decided = world.service.decide(DecideRequest("r", "c", "p", {"basket": 12.5}))
+    decided = world.service.decide(DecideRequest("r", "c", ("p",), {"basket": 12.5}))
     assert (decided.action.id, decided.action.payload_json) == ("mail", '{"template":"t1"}')
     assert decided.record.reservation is not None
     assert decided.record.reservation.lease_expires_at_ms == world.clock.now_ms() + 600_000
     [entry] = world.ledger.read({}, 10)
-    assert entry.body == decided.record == world.service.get_decision(decided.record.decision_id)
+    assert entry.body == decided.record == world.inquiry.get_decision(decided.record.decision_id)
     assert decided.record.features.values == {"age": 40, "timezone": "Europe/Berlin"}
     assert decided.record.timings_us.keys() == {"gather", "decide"}
 
@@ -133,7 +139,7 @@ def test_all_mistakes_of_a_request_are_told_at_once(world: World) -> None:
 def test_an_unknown_program_says_which_there_are(world: World) -> None:
     """The error helps."""
     with pytest.raises(NotFound, match="published are p"):
-        world.service.decide(DecideRequest("r", "c", "q"))
+        world.service.decide(DecideRequest("r", "c", ("q",)))
 
 
 class Raced(MemoryLedger):
@@ -159,7 +165,7 @@ def raced(world: World, times: int) -> tuple[World, Raced]:
 
     def intrude() -> None:
         pending, ledger.others = ledger.others, []
-        rival.decide(DecideRequest(f"rival-{next(numbers)}", "c", "p"))
+        rival.decide(DecideRequest(f"rival-{next(numbers)}", "c", ("p",)))
         ledger.others = pending
 
     ledger.others = [intrude] * times
@@ -174,7 +180,7 @@ def test_a_lost_race_is_no_action_and_says_so(world: World) -> None:
     assert (record.drawn, record.chosen, record.reservation) == ("mail", NO_ACTION, None)
     assert (record.trainable, record.degradations[-1], record.probability) == (False, Reason.CAP_RACE_LOST, 1.0)
     assert len(ledger.state("c").contacts) == 1
-    assert world.service.replay(record.decision_id).identical
+    assert world.inquiry.replay(record.decision_id).identical
 
 
 def test_a_won_race_is_committed_on_the_fresh_state(world: World) -> None:
@@ -276,9 +282,9 @@ def test_what_has_not_happened_yet_is_refused_whole(world: World) -> None:
 
 def test_suppress_and_unsuppress(world: World) -> None:
     """By hand, at once, until lifted."""
-    world.service.suppress("c", "*", None, "asked by phone")
+    world.administration.suppress("c", "*", None, "asked by phone")
     assert set(world.decide("r1").reasons) == {Reason.MODEL_MISSING, Reason.SUPPRESSED}
-    assert world.service.unsuppress("c", "*")
+    assert world.administration.unsuppress("c", "*")
     assert world.decide("r2").chosen == "mail"
 
 
@@ -322,8 +328,8 @@ def test_without_the_ledger_nobody_is_contacted(world: World) -> None:
     """UNAVAILABLE; or NO_ACTION marked unlogged, where the runner asked for that."""
     service = world.serve(Down())
     with pytest.raises(Unavailable):
-        service.decide(DecideRequest("r", "c", "p"))
-    decided = service.decide(DecideRequest("r", "c", "p", no_action_when_unavailable=True))
+        service.decide(DecideRequest("r", "c", ("p",)))
+    decided = service.decide(DecideRequest("r", "c", ("p",), no_action_when_unavailable=True))
     assert (decided.action.id, decided.record.unlogged, decided.record.trainable) == (NO_ACTION, True, False)
 
 
@@ -345,14 +351,14 @@ def test_every_decision_replays(world: World) -> None:
     world.policies.publish_program(PROGRAM.replace("id: mail", "id: letter"), AUDIT)
     world.policies.publish_policy("caps: []", AUDIT)
     for record in records:
-        assert world.service.replay(record.decision_id).differences == ()
+        assert world.inquiry.replay(record.decision_id).differences == ()
     assert {r.chosen for r in records} == {"mail", "text", NO_ACTION}
 
 
 def test_a_record_that_was_tampered_with_does_not_replay(world: World) -> None:
     """The comparison can fail, and names the field."""
     record = world.decide()
-    result = world.service.replay_record(replace(record, draw=0.5))
+    result = world.inquiry.replay_record(replace(record, draw=0.5))
     assert not result.identical
     assert [d.partition(":")[0] for d in result.differences] == ["drawn"]
 
@@ -362,7 +368,7 @@ def test_explain_says_who_was_removed_and_what_to_do(world: World) -> None:
     world.policies.publish_policy(POLICY, AUDIT)
     world.decide("r1")
     record = world.decide("r2")
-    explanation = world.service.explain(record.decision_id)
+    explanation = world.inquiry.explain(record.decision_id)
     assert "cap 'one_an_hour' of the contact policy: 1 per rolling 3600 s" in explanation.text
     assert "age = 40" in explanation.text
     assert [(s.action, s.kept, s.chosen) for s in explanation.funnel] == [
@@ -376,11 +382,11 @@ def test_explain_says_who_was_removed_and_what_to_do(world: World) -> None:
 def test_programs_are_published_with_an_author(world: World) -> None:
     """An audit without a name is none."""
     with pytest.raises(InvalidRequest, match="author"):
-        world.service.apply_program(PROGRAM, "")
-    published = world.service.apply_program(PROGRAM.replace("lease: 10m", "lease: 20m"), "ann", "longer")
+        world.administration.apply_program(PROGRAM, "")
+    published = world.administration.apply_program(PROGRAM.replace("lease: 10m", "lease: 20m"), "ann", "longer")
     assert (published.version, published.audit.author, published.audit.note) == (2, "ann", "longer")
-    assert world.service.rollback_program("p", 1, "bob").version == 3
-    version, history = world.service.get_program("p")
+    assert world.administration.rollback_program("p", 1, "bob").version == 3
+    version, history = world.administration.get_program("p")
     assert (version.version, [v.version for v in history]) == (3, [1, 2, 3])
     with pytest.raises(NotFound, match="versions are 1 to 3"):
-        world.service.get_program("p", 9)
+        world.administration.get_program("p", 9)
