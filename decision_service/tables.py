@@ -170,7 +170,7 @@ ACTIVATIONS = Table(
     (
         _activation("decision_id", STRING, "The decision reported on.", lambda a: a.decision_id),
         _activation("customer_id", STRING, "Its customer.", lambda a: a.customer_id),
-        _activation("status", STRING, "SENT, FAILED or SKIPPED.", lambda a: a.status.value),
+        _activation("status", STRING, "SENT, FAILED, SKIPPED, DELIVERED or BOUNCED; the last two may follow SENT.", lambda a: a.status.value),
         _activation("activated_at", TIMESTAMP, "When it happened.", lambda a: _us(a.at_ms)),
         _activation("at_ms", INT, "The same as a number.", lambda a: a.at_ms, "UTC epoch ms"),
         _activation("received_at", TIMESTAMP, "When the service heard of it.", lambda a: _us(a.received_at_ms)),
@@ -248,9 +248,9 @@ REWARDS = Table(
         Column("n_late", INT, "Outcomes left out of `reward`: after the window, or received too long after it.", "outcomes"),
         Column("n_early", INT, "Outcomes in `reward` that occurred before the decision, within the tolerance.", "outcomes"),
         Column("first_outcome_at", TIMESTAMP, "When the first outcome in `reward` occurred; null without any."),
-        Column("activated", STRING, "Latest activation status: SENT, FAILED, SKIPPED; null if none was reported."),
+        Column("activated", STRING, "Latest activation status: SENT, FAILED, SKIPPED, DELIVERED, BOUNCED; null if none was reported."),
         Column("trainable", BOOL, "Whether the logged probability is that of `action`."),
-        Column("learnable", BOOL, "Trainable, matured, and sent (for NO_ACTION: not reported as skipped or failed)."),
+        Column("learnable", BOOL, "Trainable, matured, sent and not bounced (for NO_ACTION: not reported as skipped or failed)."),
     ),
 )  # fmt: skip
 

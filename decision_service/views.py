@@ -36,14 +36,14 @@ DECISION_FACTS = View(
         "n_feasible": "Feasible actions, NO_ACTION included.",
         "trainable": "Whether the logged probability is that of the action.",
         "activated": "Latest activation status; null if none was reported.",
-        "activated_at": "When it was sent, failed or skipped (UTC).",
+        "activated_at": "When it was sent, delivered, bounced, failed or skipped (UTC).",
         "reward_version": "Version of the reward definition; null before the first join.",
         "reward": "What the bandit learns.",
         "reward_with_late": "The same with late outcomes.",
         "matured": "Whether the reward window has passed; false before the first join.",
         "n_outcomes": "Outcomes in the reward.",
         "n_late": "Outcomes left out as late.",
-        "learnable": "Trainable, matured and really sent; false before the first join.",
+        "learnable": "Trainable, matured, really sent and not bounced; false before the first join.",
     },
     """
     SELECT
@@ -97,7 +97,8 @@ DAILY_RESULTS = View(
         "group": "The customers' group.",
         "action": "Chosen action, or NO_ACTION.",
         "decisions": "Decisions.",
-        "sent": "Decisions reported as sent.",
+        "sent": "Decisions reported as sent, whatever became of the message.",
+        "bounced": "Of these, messages whose delivery failed.",
         "matured": "Decisions whose reward window has passed.",
         "rewarded": "Matured decisions with at least one outcome in the reward.",
         "mean_reward": "Mean reward of matured decisions, whether sent or not; null without any.",
@@ -106,7 +107,8 @@ DAILY_RESULTS = View(
     SELECT
         CAST(decided_at AS DATE) AS day, program, "group", action,
         count(*) AS decisions,
-        count(*) FILTER (activated = 'SENT') AS sent,
+        count(*) FILTER (activated IN ('SENT', 'DELIVERED', 'BOUNCED')) AS sent,
+        count(*) FILTER (activated = 'BOUNCED') AS bounced,
         count(*) FILTER (matured) AS matured,
         count(*) FILTER (matured AND n_outcomes > 0) AS rewarded,
         avg(reward) FILTER (matured) AS mean_reward

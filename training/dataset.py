@@ -36,7 +36,8 @@ class LoggedRow:
     """One learnable decision.
 
     known: features, live counters and context as served, context overriding; what `Scorer.encode` takes.
-    actions: the feasible actions in logged order; probabilities: theirs, shape (len(actions),), sum to 1.
+    actions: the feasible actions in logged order; probabilities: theirs, shape (len(actions),), sum to 1. Where
+        programs competed, given that this one decided.
     chosen: index into `actions`. model_version: what scored, empty without a model.
     """
 
@@ -56,7 +57,7 @@ class LoggedRow:
 
     @property
     def probability(self) -> float:
-        """The logged probability of the chosen action, in (0, 1]."""
+        """The logged probability of the chosen action given the program, in (0, 1]."""
         return self.probabilities[self.chosen]
 
 

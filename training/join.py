@@ -6,6 +6,9 @@ reward names it, the customer's latest decision whose window holds it (last touc
 received more than `grace_s` after its end, is late: it is flagged, and part of `reward_with_late` only. One that
 joins nothing is dangling. A decision id of another customer's decision joins nothing.
 
+What is learned from. Of contacts, those that reached the customer as far as anybody reported: the latest report is SENT
+or DELIVERED. FAILED and SKIPPED were never sent, and what BOUNCED was never seen, whatever was bought meanwhile.
+
 Why incremental equals whole. Per program, only decisions made at or after `since_ms` are computed again: the
 earliest one that something new may touch. New are the log rows beyond the positions in `join_state`, and windows
 that have passed. A decision's rewards depend on no earlier decision, so the part computed is exact; and a new
@@ -22,10 +25,12 @@ import pyarrow as pa
 
 from decision_service import tables
 from decision_service.core.program import Aggregation, Program
+from decision_service.core.record import ActivationStatus
 from decision_service.core.values import NO_ACTION
 from decision_service.ports import EntryKind, Warehouse
 
 LATE_GRACE_S = 3_600
+REACHED = (ActivationStatus.SENT, ActivationStatus.DELIVERED)
 SOURCES = (EntryKind.DECISIONS, EntryKind.ACTIVATIONS, EntryKind.OUTCOMES)
 
 
@@ -191,7 +196,9 @@ SELECT
     t.first_outcome_at,
     a.status AS activated,
     d.trainable,
-    d.trainable AND d.until_ms <= $now_ms AND coalesce(a.status = 'SENT', d.action = '{NO_ACTION}') AS learnable
+    d.trainable
+    AND d.until_ms <= $now_ms
+    AND coalesce(a.status IN ({", ".join(f"'{status}'" for status in REACHED)}), d.action = '{NO_ACTION}') AS learnable
 FROM decision AS d
 LEFT JOIN total AS t ON t.decision_id = d.decision_id
 LEFT JOIN activation AS a ON a.decision_id = d.decision_id

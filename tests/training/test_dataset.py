@@ -64,6 +64,18 @@ def test_a_row_holds_what_was_logged() -> None:
     assert (row.decided_at_ms, row.encoding_digest) == (T0, "abc")
 
 
+def test_probabilities_are_those_given_the_program_that_decided() -> None:
+    """Where programs compete, a row keeps P(action | program): a program learns, and is judged, as if it were alone;
+    drawn is compared with the same."""
+    records = [replace(decision(f"d{i}", at_s=i), program_probability=0.1) for i in range(3)]
+    records.append(replace(decision("d3", at_s=3, action=NO_ACTION), program_probability=0.1))
+    dataset = read_dataset(warehouse_of(*records, *[activation(f"d{i}") for i in range(3)]), PROGRAM, program_at)
+    assert [row.probability for row in dataset.rows] == [0.75, 0.75, 0.75, 0.25]
+    assert dataset.facts.by_action is not None
+    expected = dict(zip(dataset.facts.by_action.categories, dataset.facts.by_action.expected, strict=True))
+    assert expected == {"email_a": 3.0, NO_ACTION: 1.0}
+
+
 def test_context_overrides_features_of_the_same_name() -> None:
     """What the caller sent is what the model saw."""
     record = decision("d1")

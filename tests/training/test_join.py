@@ -184,6 +184,10 @@ def test_maturity(now_s: float, matured: bool) -> None:
         ("email_a", ["SENT"], True),
         ("email_a", ["FAILED"], False),
         ("email_a", ["SKIPPED"], False),
+        ("email_a", ["DELIVERED"], True),
+        ("email_a", ["BOUNCED"], False),
+        ("email_a", ["SENT", "DELIVERED"], True),
+        ("email_a", ["SENT", "BOUNCED"], False),
         ("email_a", ["FAILED", "SENT"], True),
         (NO_ACTION, [], True),
         (NO_ACTION, ["SENT"], True),
@@ -192,13 +196,29 @@ def test_maturity(now_s: float, matured: bool) -> None:
     ],
 )
 def test_learnable(action: str, statuses: list[str], learnable: bool) -> None:
-    """Learned from are sent actions, and NO_ACTION unless skipped; never a decision that is not trainable."""
+    """Learned from are actions that were sent and did not bounce, and NO_ACTION unless skipped; never a decision that
+    is not trainable."""
     reports = [activation("d1", status, at_s=i + 1) for i, status in enumerate(statuses)]
     rows, _ = joined([decision("d1", action=action), *reports])
     assert rows["d1"]["learnable"] == learnable
     assert rows["d1"]["activated"] == (statuses[-1] if statuses else None)
     rows, _ = joined([untrainable(decision("d1", action=action)), *reports])
     assert not rows["d1"]["learnable"]
+
+
+def test_a_bounce_reported_after_the_reward_is_final_is_unlearned() -> None:
+    """The latest report wins, however late: the row changes, and daily_results still counts the message as sent."""
+    log, warehouse = ListLog(), MemoryWarehouse()
+    log.add(decision("d1"), decision("d2"), activation("d1"), activation("d2"))
+    drain(log, warehouse)
+    join_outcomes(warehouse, program(), at(LONG_AFTER_S))
+    assert [row["learnable"] for row in rewards(warehouse)] == [True, True]
+    log.add(activation("d1", "BOUNCED", at_s=LONG_AFTER_S))
+    drain(log, warehouse)
+    join_outcomes(warehouse, program(), at(LONG_AFTER_S))
+    assert [row["learnable"] for row in rewards(warehouse)] == [False, True]
+    [day] = warehouse.query("SELECT sent, bounced FROM daily_results").to_pylist()
+    assert day == {"sent": 2, "bounced": 1}
 
 
 def test_delays_are_reported() -> None:
@@ -234,7 +254,7 @@ def history(seed: int) -> list[Body]:
         customer, seconds = f"c{rng.randrange(6)}", rng.uniform(0, 1000)
         bodies.append(decision(f"d{i:02}", customer, seconds, program=rng.choice(["spring", "autumn"])))
         if rng.random() < 0.8:
-            status = rng.choice(["SENT", "SENT", "FAILED"])
+            status = rng.choice(["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED"])
             bodies.append(activation(f"d{i:02}", status, customer, seconds + 1))
     for i in range(80):
         customer, seconds = f"c{rng.randrange(6)}", rng.uniform(-20, 1200)
