@@ -27,7 +27,7 @@ from decision_service.pb import record_pb2 as nba_dot_v1_dot_record__pb2
 from decision_service.pb import types_pb2 as nba_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnba/v1/decision_service.proto\x12\x06nba.v1\x1a\x19google/protobuf/any.proto\x1a\x13nba/v1/record.proto\x1a\x12nba/v1/types.proto\"\xc8\x02\n\rDecideRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08programs\x18\x03 \x03(\t\x12\x33\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\".nba.v1.DecideRequest.ContextEntry\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\x12#\n\x0cpinned_group\x18\x06 \x01(\x0e\x32\r.nba.v1.Group\x12\"\n\x1ano_action_when_unavailable\x18\x07 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x12\x12\n\x05\x61t_ms\x18\t \x01(\x03H\x00\x88\x01\x01\x1a=\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1c\n\x05value\x18\x02 \x01(\x0b\x32\r.nba.v1.Value:\x02\x38\x01\x42\x08\n\x06_at_ms\"\x85\x05\n\x0e\x44\x65\x63ideResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07program\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x14\n\x0cpayload_json\x18\x07 \x01(\t\x12\x13\n\x0bprobability\x18\x08 \x01(\x01\x12\x1d\n\x10predicted_reward\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x05group\x18\n \x01(\x0e\x32\r.nba.v1.Group\x12+\n\rlearning_mode\x18\x0b \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x1f\n\x07reasons\x18\x0c \x03(\x0e\x32\x0e.nba.v1.Reason\x12%\n\nexclusions\x18\r \x03(\x0b\x32\x11.nba.v1.Exclusion\x12\x17\n\x0fprogram_version\x18\x0e \x01(\x03\x12\x16\n\x0epolicy_version\x18\x0f \x01(\x03\x12#\n\x05model\x18\x10 \x01(\x0b\x32\x14.nba.v1.ModelVersion\x12 \n\x13lease_expires_at_ms\x18\x11 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nsend_at_ms\x18\x12 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\rdecided_at_ms\x18\x13 \x01(\x03\x12\x10\n\x08unlogged\x18\x14 \x01(\x08\x12\x34\n\x0b\x65xplanation\x18\x15 \x01(\x0b\x32\x1f.nba.v1.ExplainDecisionResponseB\x13\n\x11_predicted_rewardB\x16\n\x14_lease_expires_at_msB\r\n\x0b_send_at_ms\"=\n\x12\x44\x65\x63ideBatchRequest\x12\'\n\x08requests\x18\x01 \x03(\x0b\x32\x15.nba.v1.DecideRequest\"R\n\nBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"n\n\x11\x44\x65\x63ideBatchResult\x12*\n\x08response\x18\x01 \x01(\x0b\x32\x16.nba.v1.DecideResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.nba.v1.BatchErrorH\x00\x42\x08\n\x06result\"A\n\x13\x44\x65\x63ideBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.nba.v1.DecideBatchResult\"\x86\x01\n\x17ReportActivationRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.nba.v1.ActivationStatus\x12\x12\n\x05\x61t_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x08\n\x06_at_ms\";\n\x18ReportActivationResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x12\x0c\n\x04late\x18\x02 \x01(\x08\":\n\x15RecordOutcomesRequest\x12!\n\x08outcomes\x18\x01 \x03(\x0b\x32\x0f.nba.v1.Outcome\">\n\x16RecordOutcomesResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\"4\n\x13RecordEventsRequest\x12\x1d\n\x06\x65vents\x18\x01 \x03(\x0b\x32\r.nba.v1.Event\"<\n\x14RecordEventsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"=\n\x13GetDecisionResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.nba.v1.DecisionRecord\"-\n\x16\x45xplainDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"\xcb\x02\n\nFunnelStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0c\n\x04kept\x18\x02 \x01(\x08\x12\x1e\n\x06reason\x18\x03 \x01(\x0e\x32\x0e.nba.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x18\n\x0bprobability\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10predicted_reward\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x63hosen\x18\x08 \x01(\x08\x12\x0f\n\x07program\x18\t \x01(\t\x12\x0e\n\x06\x63hange\x18\n \x01(\t\x12\x1d\n\x10\x62\x61se_probability\x18\x0b \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05score\x18\x0c \x01(\x01H\x03\x88\x01\x01\x42\x0e\n\x0c_probabilityB\x13\n\x11_predicted_rewardB\x13\n\x11_base_probabilityB\x08\n\x06_score\"<\n\x0c\x43ontribution\x12\r\n\x05input\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x01\"\xb3\x01\n\x17\x45xplainDecisionResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\"\n\x06\x66unnel\x18\x02 \x03(\x0b\x32\x12.nba.v1.FunnelStep\x12&\n\x06record\x18\x03 \x01(\x0b\x32\x16.nba.v1.DecisionRecord\x12\x11\n\trunner_up\x18\x04 \x01(\t\x12+\n\rcontributions\x18\x05 \x03(\x0b\x32\x14.nba.v1.Contribution\")\n\x12GetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\"O\n\rCustomerGroup\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x1c\n\x05group\x18\x02 \x01(\x0e\x32\r.nba.v1.Group\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\t\"b\n\x13GetCustomerResponse\x12$\n\x05state\x18\x01 \x01(\x0b\x32\x15.nba.v1.CustomerState\x12%\n\x06groups\x18\x02 \x03(\x0b\x32\x15.nba.v1.CustomerGroup\",\n\x15ReplayDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"@\n\x16ReplayDecisionResponse\x12\x11\n\tidentical\x18\x01 \x01(\x08\x12\x13\n\x0b\x64ifferences\x18\x02 \x03(\t2\xba\x05\n\x0f\x44\x65\x63isionService\x12\x37\n\x06\x44\x65\x63ide\x12\x15.nba.v1.DecideRequest\x1a\x16.nba.v1.DecideResponse\x12\x46\n\x0b\x44\x65\x63ideBatch\x12\x1a.nba.v1.DecideBatchRequest\x1a\x1b.nba.v1.DecideBatchResponse\x12U\n\x10ReportActivation\x12\x1f.nba.v1.ReportActivationRequest\x1a .nba.v1.ReportActivationResponse\x12O\n\x0eRecordOutcomes\x12\x1d.nba.v1.RecordOutcomesRequest\x1a\x1e.nba.v1.RecordOutcomesResponse\x12I\n\x0cRecordEvents\x12\x1b.nba.v1.RecordEventsRequest\x1a\x1c.nba.v1.RecordEventsResponse\x12\x46\n\x0bGetDecision\x12\x1a.nba.v1.GetDecisionRequest\x1a\x1b.nba.v1.GetDecisionResponse\x12R\n\x0f\x45xplainDecision\x12\x1e.nba.v1.ExplainDecisionRequest\x1a\x1f.nba.v1.ExplainDecisionResponse\x12O\n\x0eReplayDecision\x12\x1d.nba.v1.ReplayDecisionRequest\x1a\x1e.nba.v1.ReplayDecisionResponse\x12\x46\n\x0bGetCustomer\x12\x1a.nba.v1.GetCustomerRequest\x1a\x1b.nba.v1.GetCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dnba/v1/decision_service.proto\x12\x06nba.v1\x1a\x19google/protobuf/any.proto\x1a\x13nba/v1/record.proto\x1a\x12nba/v1/types.proto\"\xc8\x02\n\rDecideRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08programs\x18\x03 \x03(\t\x12\x33\n\x07\x63ontext\x18\x04 \x03(\x0b\x32\".nba.v1.DecideRequest.ContextEntry\x12\x10\n\x08\x63hannels\x18\x05 \x03(\t\x12#\n\x0cpinned_group\x18\x06 \x01(\x0e\x32\r.nba.v1.Group\x12\"\n\x1ano_action_when_unavailable\x18\x07 \x01(\x08\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x12\x12\n\x05\x61t_ms\x18\t \x01(\x03H\x00\x88\x01\x01\x1a=\n\x0c\x43ontextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x1c\n\x05value\x18\x02 \x01(\x0b\x32\r.nba.v1.Value:\x02\x38\x01\x42\x08\n\x06_at_ms\"\xa2\x05\n\x0e\x44\x65\x63ideResponse\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x0f\n\x07program\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x14\n\x0cpayload_json\x18\x07 \x01(\t\x12\x13\n\x0bprobability\x18\x08 \x01(\x01\x12\x1d\n\x10predicted_reward\x18\t \x01(\x01H\x00\x88\x01\x01\x12\x1c\n\x05group\x18\n \x01(\x0e\x32\r.nba.v1.Group\x12+\n\rlearning_mode\x18\x0b \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x1f\n\x07reasons\x18\x0c \x03(\x0e\x32\x0e.nba.v1.Reason\x12%\n\nexclusions\x18\r \x03(\x0b\x32\x11.nba.v1.Exclusion\x12\x17\n\x0fprogram_version\x18\x0e \x01(\x03\x12\x16\n\x0epolicy_version\x18\x0f \x01(\x03\x12#\n\x05model\x18\x10 \x01(\x0b\x32\x14.nba.v1.ModelVersion\x12 \n\x13lease_expires_at_ms\x18\x11 \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nsend_at_ms\x18\x12 \x01(\x03H\x02\x88\x01\x01\x12\x15\n\rdecided_at_ms\x18\x13 \x01(\x03\x12\x10\n\x08unlogged\x18\x14 \x01(\x08\x12\x34\n\x0b\x65xplanation\x18\x15 \x01(\x0b\x32\x1f.nba.v1.ExplainDecisionResponse\x12\x1b\n\x13program_probability\x18\x16 \x01(\x01\x42\x13\n\x11_predicted_rewardB\x16\n\x14_lease_expires_at_msB\r\n\x0b_send_at_ms\"=\n\x12\x44\x65\x63ideBatchRequest\x12\'\n\x08requests\x18\x01 \x03(\x0b\x32\x15.nba.v1.DecideRequest\"R\n\nBatchError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"n\n\x11\x44\x65\x63ideBatchResult\x12*\n\x08response\x18\x01 \x01(\x0b\x32\x16.nba.v1.DecideResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.nba.v1.BatchErrorH\x00\x42\x08\n\x06result\"A\n\x13\x44\x65\x63ideBatchResponse\x12*\n\x07results\x18\x01 \x03(\x0b\x32\x19.nba.v1.DecideBatchResult\"\x86\x01\n\x17ReportActivationRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12(\n\x06status\x18\x02 \x01(\x0e\x32\x18.nba.v1.ActivationStatus\x12\x12\n\x05\x61t_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x08\n\x06_at_ms\";\n\x18ReportActivationResponse\x12\x11\n\tduplicate\x18\x01 \x01(\x08\x12\x0c\n\x04late\x18\x02 \x01(\x08\":\n\x15RecordOutcomesRequest\x12!\n\x08outcomes\x18\x01 \x03(\x0b\x32\x0f.nba.v1.Outcome\">\n\x16RecordOutcomesResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\"4\n\x13RecordEventsRequest\x12\x1d\n\x06\x65vents\x18\x01 \x03(\x0b\x32\r.nba.v1.Event\"<\n\x14RecordEventsResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x05\x12\x12\n\nduplicates\x18\x02 \x01(\x05\")\n\x12GetDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"=\n\x13GetDecisionResponse\x12&\n\x06record\x18\x01 \x01(\x0b\x32\x16.nba.v1.DecisionRecord\"-\n\x16\x45xplainDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"\xcb\x02\n\nFunnelStep\x12\x0e\n\x06\x61\x63tion\x18\x01 \x01(\t\x12\x0c\n\x04kept\x18\x02 \x01(\x08\x12\x1e\n\x06reason\x18\x03 \x01(\x0e\x32\x0e.nba.v1.Reason\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x0e\n\x06remedy\x18\x05 \x01(\t\x12\x18\n\x0bprobability\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x1d\n\x10predicted_reward\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06\x63hosen\x18\x08 \x01(\x08\x12\x0f\n\x07program\x18\t \x01(\t\x12\x0e\n\x06\x63hange\x18\n \x01(\t\x12\x1d\n\x10\x62\x61se_probability\x18\x0b \x01(\x01H\x02\x88\x01\x01\x12\x12\n\x05score\x18\x0c \x01(\x01H\x03\x88\x01\x01\x42\x0e\n\x0c_probabilityB\x13\n\x11_predicted_rewardB\x13\n\x11_base_probabilityB\x08\n\x06_score\"<\n\x0c\x43ontribution\x12\r\n\x05input\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x01\"\xb3\x01\n\x17\x45xplainDecisionResponse\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\"\n\x06\x66unnel\x18\x02 \x03(\x0b\x32\x12.nba.v1.FunnelStep\x12&\n\x06record\x18\x03 \x01(\x0b\x32\x16.nba.v1.DecisionRecord\x12\x11\n\trunner_up\x18\x04 \x01(\t\x12+\n\rcontributions\x18\x05 \x03(\x0b\x32\x14.nba.v1.Contribution\")\n\x12GetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\"O\n\rCustomerGroup\x12\x0f\n\x07program\x18\x01 \x01(\t\x12\x1c\n\x05group\x18\x02 \x01(\x0e\x32\r.nba.v1.Group\x12\x0f\n\x07\x62\x65\x63\x61use\x18\x03 \x01(\t\"Q\n\rCustomerPause\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x10\n\x08until_ms\x18\x02 \x01(\x03\x12\x0f\n\x07program\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x63tions\x18\x04 \x03(\t\"\x98\x01\n\x13GetCustomerResponse\x12$\n\x05state\x18\x01 \x01(\x0b\x32\x15.nba.v1.CustomerState\x12%\n\x06groups\x18\x02 \x03(\x0b\x32\x15.nba.v1.CustomerGroup\x12%\n\x06pauses\x18\x03 \x03(\x0b\x32\x15.nba.v1.CustomerPause\x12\r\n\x05\x61t_ms\x18\x04 \x01(\x03\",\n\x15ReplayDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\"@\n\x16ReplayDecisionResponse\x12\x11\n\tidentical\x18\x01 \x01(\x08\x12\x13\n\x0b\x64ifferences\x18\x02 \x03(\t2\xba\x05\n\x0f\x44\x65\x63isionService\x12\x37\n\x06\x44\x65\x63ide\x12\x15.nba.v1.DecideRequest\x1a\x16.nba.v1.DecideResponse\x12\x46\n\x0b\x44\x65\x63ideBatch\x12\x1a.nba.v1.DecideBatchRequest\x1a\x1b.nba.v1.DecideBatchResponse\x12U\n\x10ReportActivation\x12\x1f.nba.v1.ReportActivationRequest\x1a .nba.v1.ReportActivationResponse\x12O\n\x0eRecordOutcomes\x12\x1d.nba.v1.RecordOutcomesRequest\x1a\x1e.nba.v1.RecordOutcomesResponse\x12I\n\x0cRecordEvents\x12\x1b.nba.v1.RecordEventsRequest\x1a\x1c.nba.v1.RecordEventsResponse\x12\x46\n\x0bGetDecision\x12\x1a.nba.v1.GetDecisionRequest\x1a\x1b.nba.v1.GetDecisionResponse\x12R\n\x0f\x45xplainDecision\x12\x1e.nba.v1.ExplainDecisionRequest\x1a\x1f.nba.v1.ExplainDecisionResponse\x12O\n\x0eReplayDecision\x12\x1d.nba.v1.ReplayDecisionRequest\x1a\x1e.nba.v1.ReplayDecisionResponse\x12\x46\n\x0bGetCustomer\x12\x1a.nba.v1.GetCustomerRequest\x1a\x1b.nba.v1.GetCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,49 +41,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DECIDEREQUEST_CONTEXTENTRY']._serialized_start=367
   _globals['_DECIDEREQUEST_CONTEXTENTRY']._serialized_end=428
   _globals['_DECIDERESPONSE']._serialized_start=441
-  _globals['_DECIDERESPONSE']._serialized_end=1086
-  _globals['_DECIDEBATCHREQUEST']._serialized_start=1088
-  _globals['_DECIDEBATCHREQUEST']._serialized_end=1149
-  _globals['_BATCHERROR']._serialized_start=1151
-  _globals['_BATCHERROR']._serialized_end=1233
-  _globals['_DECIDEBATCHRESULT']._serialized_start=1235
-  _globals['_DECIDEBATCHRESULT']._serialized_end=1345
-  _globals['_DECIDEBATCHRESPONSE']._serialized_start=1347
-  _globals['_DECIDEBATCHRESPONSE']._serialized_end=1412
-  _globals['_REPORTACTIVATIONREQUEST']._serialized_start=1415
-  _globals['_REPORTACTIVATIONREQUEST']._serialized_end=1549
-  _globals['_REPORTACTIVATIONRESPONSE']._serialized_start=1551
-  _globals['_REPORTACTIVATIONRESPONSE']._serialized_end=1610
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=1612
-  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=1670
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=1672
-  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=1734
-  _globals['_RECORDEVENTSREQUEST']._serialized_start=1736
-  _globals['_RECORDEVENTSREQUEST']._serialized_end=1788
-  _globals['_RECORDEVENTSRESPONSE']._serialized_start=1790
-  _globals['_RECORDEVENTSRESPONSE']._serialized_end=1850
-  _globals['_GETDECISIONREQUEST']._serialized_start=1852
-  _globals['_GETDECISIONREQUEST']._serialized_end=1893
-  _globals['_GETDECISIONRESPONSE']._serialized_start=1895
-  _globals['_GETDECISIONRESPONSE']._serialized_end=1956
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1958
-  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=2003
-  _globals['_FUNNELSTEP']._serialized_start=2006
-  _globals['_FUNNELSTEP']._serialized_end=2337
-  _globals['_CONTRIBUTION']._serialized_start=2339
-  _globals['_CONTRIBUTION']._serialized_end=2399
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=2402
-  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=2581
-  _globals['_GETCUSTOMERREQUEST']._serialized_start=2583
-  _globals['_GETCUSTOMERREQUEST']._serialized_end=2624
-  _globals['_CUSTOMERGROUP']._serialized_start=2626
-  _globals['_CUSTOMERGROUP']._serialized_end=2705
-  _globals['_GETCUSTOMERRESPONSE']._serialized_start=2707
-  _globals['_GETCUSTOMERRESPONSE']._serialized_end=2805
-  _globals['_REPLAYDECISIONREQUEST']._serialized_start=2807
-  _globals['_REPLAYDECISIONREQUEST']._serialized_end=2851
-  _globals['_REPLAYDECISIONRESPONSE']._serialized_start=2853
-  _globals['_REPLAYDECISIONRESPONSE']._serialized_end=2917
-  _globals['_DECISIONSERVICE']._serialized_start=2920
-  _globals['_DECISIONSERVICE']._serialized_end=3618
+  _globals['_DECIDERESPONSE']._serialized_end=1115
+  _globals['_DECIDEBATCHREQUEST']._serialized_start=1117
+  _globals['_DECIDEBATCHREQUEST']._serialized_end=1178
+  _globals['_BATCHERROR']._serialized_start=1180
+  _globals['_BATCHERROR']._serialized_end=1262
+  _globals['_DECIDEBATCHRESULT']._serialized_start=1264
+  _globals['_DECIDEBATCHRESULT']._serialized_end=1374
+  _globals['_DECIDEBATCHRESPONSE']._serialized_start=1376
+  _globals['_DECIDEBATCHRESPONSE']._serialized_end=1441
+  _globals['_REPORTACTIVATIONREQUEST']._serialized_start=1444
+  _globals['_REPORTACTIVATIONREQUEST']._serialized_end=1578
+  _globals['_REPORTACTIVATIONRESPONSE']._serialized_start=1580
+  _globals['_REPORTACTIVATIONRESPONSE']._serialized_end=1639
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_start=1641
+  _globals['_RECORDOUTCOMESREQUEST']._serialized_end=1699
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_start=1701
+  _globals['_RECORDOUTCOMESRESPONSE']._serialized_end=1763
+  _globals['_RECORDEVENTSREQUEST']._serialized_start=1765
+  _globals['_RECORDEVENTSREQUEST']._serialized_end=1817
+  _globals['_RECORDEVENTSRESPONSE']._serialized_start=1819
+  _globals['_RECORDEVENTSRESPONSE']._serialized_end=1879
+  _globals['_GETDECISIONREQUEST']._serialized_start=1881
+  _globals['_GETDECISIONREQUEST']._serialized_end=1922
+  _globals['_GETDECISIONRESPONSE']._serialized_start=1924
+  _globals['_GETDECISIONRESPONSE']._serialized_end=1985
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_start=1987
+  _globals['_EXPLAINDECISIONREQUEST']._serialized_end=2032
+  _globals['_FUNNELSTEP']._serialized_start=2035
+  _globals['_FUNNELSTEP']._serialized_end=2366
+  _globals['_CONTRIBUTION']._serialized_start=2368
+  _globals['_CONTRIBUTION']._serialized_end=2428
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_start=2431
+  _globals['_EXPLAINDECISIONRESPONSE']._serialized_end=2610
+  _globals['_GETCUSTOMERREQUEST']._serialized_start=2612
+  _globals['_GETCUSTOMERREQUEST']._serialized_end=2653
+  _globals['_CUSTOMERGROUP']._serialized_start=2655
+  _globals['_CUSTOMERGROUP']._serialized_end=2734
+  _globals['_CUSTOMERPAUSE']._serialized_start=2736
+  _globals['_CUSTOMERPAUSE']._serialized_end=2817
+  _globals['_GETCUSTOMERRESPONSE']._serialized_start=2820
+  _globals['_GETCUSTOMERRESPONSE']._serialized_end=2972
+  _globals['_REPLAYDECISIONREQUEST']._serialized_start=2974
+  _globals['_REPLAYDECISIONREQUEST']._serialized_end=3018
+  _globals['_REPLAYDECISIONRESPONSE']._serialized_start=3020
+  _globals['_REPLAYDECISIONRESPONSE']._serialized_end=3084
+  _globals['_DECISIONSERVICE']._serialized_start=3087
+  _globals['_DECISIONSERVICE']._serialized_end=3785
 # @@protoc_insertion_point(module_scope)

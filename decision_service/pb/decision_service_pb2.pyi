@@ -39,7 +39,7 @@ class DecideRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., no_action_when_unavailable: _Optional[bool] = ..., dry_run: _Optional[bool] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
-    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged", "explanation")
+    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged", "explanation", "program_probability")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
@@ -61,6 +61,7 @@ class DecideResponse(_message.Message):
     DECIDED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     UNLOGGED_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     program: str
@@ -82,7 +83,8 @@ class DecideResponse(_message.Message):
     decided_at_ms: int
     unlogged: bool
     explanation: ExplainDecisionResponse
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ..., explanation: _Optional[_Union[ExplainDecisionResponse, _Mapping]] = ...) -> None: ...
+    program_probability: float
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ..., explanation: _Optional[_Union[ExplainDecisionResponse, _Mapping]] = ..., program_probability: _Optional[float] = ...) -> None: ...
 
 class DecideBatchRequest(_message.Message):
     __slots__ = ("requests",)
@@ -248,13 +250,29 @@ class CustomerGroup(_message.Message):
     because: str
     def __init__(self, program: _Optional[str] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., because: _Optional[str] = ...) -> None: ...
 
+class CustomerPause(_message.Message):
+    __slots__ = ("rule", "until_ms", "program", "actions")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    PROGRAM_FIELD_NUMBER: _ClassVar[int]
+    ACTIONS_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    until_ms: int
+    program: str
+    actions: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, rule: _Optional[str] = ..., until_ms: _Optional[int] = ..., program: _Optional[str] = ..., actions: _Optional[_Iterable[str]] = ...) -> None: ...
+
 class GetCustomerResponse(_message.Message):
-    __slots__ = ("state", "groups")
+    __slots__ = ("state", "groups", "pauses", "at_ms")
     STATE_FIELD_NUMBER: _ClassVar[int]
     GROUPS_FIELD_NUMBER: _ClassVar[int]
+    PAUSES_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
     state: _record_pb2.CustomerState
     groups: _containers.RepeatedCompositeFieldContainer[CustomerGroup]
-    def __init__(self, state: _Optional[_Union[_record_pb2.CustomerState, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[CustomerGroup, _Mapping]]] = ...) -> None: ...
+    pauses: _containers.RepeatedCompositeFieldContainer[CustomerPause]
+    at_ms: int
+    def __init__(self, state: _Optional[_Union[_record_pb2.CustomerState, _Mapping]] = ..., groups: _Optional[_Iterable[_Union[CustomerGroup, _Mapping]]] = ..., pauses: _Optional[_Iterable[_Union[CustomerPause, _Mapping]]] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class ReplayDecisionRequest(_message.Message):
     __slots__ = ("decision_id",)

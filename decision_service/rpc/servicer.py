@@ -12,7 +12,7 @@ from decision_service.core.errors import NotBuilt
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
 from decision_service.pb import decision_service_pb2 as pb
-from decision_service.rpc import convert, status
+from decision_service.rpc import admin_requests, answers, requests, status
 from decision_service.services import Services
 
 Context: TypeAlias = grpc.ServicerContext
@@ -26,12 +26,12 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
 
     def Decide(self, request: pb.DecideRequest, context: Context) -> pb.DecideResponse:
         """Which message on which channel, or nothing."""
-        return convert.decide_response(self._services.decisions.decide(convert.decide_request(request)))
+        return answers.decide_response(self._services.decisions.decide(requests.decide_request(request)))
 
     def DecideBatch(self, request: pb.DecideBatchRequest, context: Context) -> pb.DecideBatchResponse:
         """Each request on its own: an error in one is its result and does not touch the others."""
         answer = pb.DecideBatchResponse()
-        for one in convert.batch(request):
+        for one in requests.batch(request):
             if not context.is_active():
                 break  # nobody will read the rest
             result = answer.results.add()
@@ -45,7 +45,7 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
 
     def ReportActivation(self, request: pb.ReportActivationRequest, context: Context) -> pb.ReportActivationResponse:
         """Confirm or release a decision's reservation."""
-        report = convert.activation_report(request)
+        report = requests.activation_report(request)
         result = self._services.decisions.report_activation(
             report.decision_id, report.status, report.at_ms, report.detail
         )
@@ -53,27 +53,27 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
 
     def RecordOutcomes(self, request: pb.RecordOutcomesRequest, context: Context) -> pb.RecordOutcomesResponse:
         """Log outcomes."""
-        recorded, duplicates = self._services.decisions.record_outcomes(convert.outcomes(request))
+        recorded, duplicates = self._services.decisions.record_outcomes(requests.outcomes(request))
         return pb.RecordOutcomesResponse(recorded=recorded, duplicates=duplicates)
 
     def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:
         """Log behavioural events."""
-        recorded, duplicates = self._services.decisions.record_events(convert.events(request))
+        recorded, duplicates = self._services.decisions.record_events(requests.events(request))
         return pb.RecordEventsResponse(recorded=recorded, duplicates=duplicates)
 
     def GetDecision(self, request: pb.GetDecisionRequest, context: Context) -> pb.GetDecisionResponse:
         """The decision record."""
         answer = pb.GetDecisionResponse()
-        record_messages.fill_record(answer.record, self._services.inquiry.get_decision(convert.decision_id(request)))
+        record_messages.fill_record(answer.record, self._services.inquiry.get_decision(requests.decision_id(request)))
         return answer
 
     def ExplainDecision(self, request: pb.ExplainDecisionRequest, context: Context) -> pb.ExplainDecisionResponse:
         """Why it was decided so."""
-        return convert.explain_response(self._services.inquiry.explain(convert.decision_id(request)))
+        return answers.explain_response(self._services.inquiry.explain(requests.decision_id(request)))
 
     def ReplayDecision(self, request: pb.ReplayDecisionRequest, context: Context) -> pb.ReplayDecisionResponse:
         """Recompute it and compare."""
-        result = self._services.inquiry.replay(convert.decision_id(request))
+        result = self._services.inquiry.replay(requests.decision_id(request))
         return pb.ReplayDecisionResponse(identical=result.identical, differences=result.differences)
 
 
@@ -85,26 +85,26 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     def ApplyProgram(self, request: admin_pb.ApplyProgramRequest, context: Context) -> admin_pb.ApplyProgramResponse:
         """Publish a program."""
-        convert.publication(request)
+        admin_requests.publication(request)
         published = self._services.administration.apply_program(request.document, request.author, request.note)
         return admin_pb.ApplyProgramResponse(name=published.name, version=published.version)
 
     def ListPrograms(self, request: admin_pb.ListProgramsRequest, context: Context) -> admin_pb.ListProgramsResponse:
         """Every published program."""
         return admin_pb.ListProgramsResponse(
-            programs=map(convert.program_summary, self._services.administration.list_programs())
+            programs=map(answers.program_summary, self._services.administration.list_programs())
         )
 
     def GetProgram(self, request: admin_pb.GetProgramRequest, context: Context) -> admin_pb.GetProgramResponse:
         """A version of a program, with its history."""
-        convert.program_version(request)
-        return convert.get_program_response(*self._services.administration.get_program(request.name, request.version))
+        admin_requests.program_version(request)
+        return answers.get_program_response(*self._services.administration.get_program(request.name, request.version))
 
     def RollbackProgram(
         self, request: admin_pb.RollbackProgramRequest, context: Context
     ) -> admin_pb.RollbackProgramResponse:
         """Publish an earlier version again."""
-        convert.rollback(request)
+        admin_requests.rollback(request)
         published = self._services.administration.rollback_program(
             request.name, request.version, request.author, request.note
         )
@@ -118,20 +118,20 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: admin_pb.ApplyContactPolicyRequest, context: Context
     ) -> admin_pb.ApplyContactPolicyResponse:
         """Publish the contact policy."""
-        convert.publication(request)
+        admin_requests.publication(request)
         version = self._services.administration.apply_contact_policy(request.document, request.author, request.note)
         return admin_pb.ApplyContactPolicyResponse(version=version)
 
     def Suppress(self, request: admin_pb.SuppressRequest, context: Context) -> admin_pb.SuppressResponse:
         """Stop contacts on a channel, or on all."""
-        convert.suppression(request)
+        admin_requests.suppression(request)
         until_ms = request.until_ms if request.HasField("until_ms") else None
         self._services.administration.suppress(request.customer_id, request.channel, until_ms, request.note)
         return admin_pb.SuppressResponse()
 
     def Unsuppress(self, request: admin_pb.UnsuppressRequest, context: Context) -> admin_pb.UnsuppressResponse:
         """Allow contacts again."""
-        convert.suppression(request)
+        admin_requests.suppression(request)
         return admin_pb.UnsuppressResponse(
             lifted=self._services.administration.unsuppress(request.customer_id, request.channel)
         )

@@ -1,0 +1,98 @@
+"""Core values → the messages that answer a call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from decision_service import messages, record_messages
+from decision_service.administration import ProgramSummary
+from decision_service.core.explain import Explanation
+from decision_service.pb import admin_service_pb2 as admin_pb
+from decision_service.pb import decision_service_pb2 as pb
+from decision_service.ports import Audit, ProgramVersion
+from decision_service.service import Decided
+
+
+def decide_response(decided: Decided) -> pb.DecideResponse:
+    """The answer to the runner."""
+    record, action = decided.record, decided.action
+    answer = pb.DecideResponse(
+        decision_id=record.decision_id,
+        request_id=record.request.request_id,
+        program=record.program,
+        action=action.id,
+        channel=action.channel,
+        message=action.message,
+        payload_json=action.payload_json,
+        probability=record.probability,
+        program_probability=record.program_probability,
+        group=messages.GROUP_TO_PB[record.group],
+        learning_mode=messages.LEARNING_MODE_TO_PB[record.learning_mode],
+        reasons=[messages.REASON_TO_PB[reason] for reason in record.degradations],
+        program_version=record.program_version,
+        policy_version=record.policy_version,
+        decided_at_ms=record.decided_at_ms,
+        unlogged=record.unlogged,
+    )
+    predicted = next((o.predicted_reward for o in record.options if o.action == record.chosen), None)
+    if predicted is not None:
+        answer.predicted_reward = predicted
+    for program, exclusions in (
+        (record.program, record.exclusions),
+        *((c.program, c.exclusions) for c in record.others),
+    ):
+        for exclusion in exclusions:
+            slot = answer.exclusions.add(program=program)
+            record_messages.fill_exclusion(slot, exclusion)
+    if record.model is not None:
+        record_messages.fill_model(answer.model, record.model)
+    if record.reservation is not None:
+        answer.lease_expires_at_ms = record.reservation.lease_expires_at_ms
+        if record.reservation.send_at_ms is not None:
+            answer.send_at_ms = record.reservation.send_at_ms
+    return answer
+
+
+def explain_response(explanation: Explanation) -> pb.ExplainDecisionResponse:
+    """The explanation of a decision."""
+    answer = pb.ExplainDecisionResponse(text=explanation.text)
+    for step in explanation.funnel:
+        answer.funnel.add(
+            action=step.action,
+            kept=step.kept,
+            reason=messages.REASON_TO_PB[step.reason] if step.reason is not None else None,
+            detail=step.detail,
+            remedy=step.remedy,
+            probability=step.probability,
+            predicted_reward=step.predicted_reward,
+            chosen=step.chosen,
+        )
+    record_messages.fill_record(answer.record, explanation.record)
+    return answer
+
+
+def program_summary(summary: ProgramSummary) -> admin_pb.ProgramSummary:
+    """A line of the list of programs."""
+    return admin_pb.ProgramSummary(
+        name=summary.name,
+        version=summary.version,
+        description=summary.description,
+        learning_mode=messages.LEARNING_MODE_TO_PB[summary.learning_mode],
+        actions=summary.actions,
+        model=summary.model,
+    )
+
+
+def get_program_response(program: ProgramVersion, history: Sequence[ProgramVersion]) -> admin_pb.GetProgramResponse:
+    """A version of a program with its whole history."""
+    return admin_pb.GetProgramResponse(
+        name=program.name,
+        version=program.version,
+        document=program.document,
+        audit=_audit(program.audit),
+        history=[admin_pb.ProgramVersion(version=past.version, audit=_audit(past.audit)) for past in history],
+    )
+
+
+def _audit(audit: Audit) -> admin_pb.Audit:
+    return admin_pb.Audit(author=audit.author, at_ms=audit.at_ms, note=audit.note)
