@@ -4,7 +4,7 @@
 |-----------------|--------------------------------------------------------------------------------------------|
 | `model.vw`      | the resumable model                                                                        |
 | `serving.vw`    | its serving copy, the file that workers load                                               |
-| `manifest.json` | program, encoder, FeatureService, inputs, options, reward, exploration, training window, dataset |
+| `manifest.json` | program, encoder, FeatureService, inputs, options, reward, exploration, window, rows, dataset |
 | `golden.json`   | golden contexts: values and actions, and the text, predicted rewards and probabilities they gave |
 
 Its digest (SHA-256 over the four files) stands outside the folder: in the registry's tags and the promotion ledger.
@@ -38,8 +38,8 @@ FILES = (MODEL, SERVING, MANIFEST, GOLDEN)
 # VW sums in 32-bit floats; another machine's vector instructions may round the last bits otherwise.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-5, 1e-6
 
-OpenScorer: TypeAlias = Callable[[Path, ModelVersion, str, Sequence[str]], Scorer]
-"""Opens a serving file: (path, version, feature_service, inputs); `adapters.vw.VwScorer` is one."""
+OpenScorer: TypeAlias = Callable[[Path, ModelVersion, str, Sequence[str], Mapping[str, int] | None], Scorer]
+"""Opens a serving file: (path, version, feature_service, inputs, examples); `adapters.vw.VwScorer` is one."""
 
 
 GoldenContext: TypeAlias = tuple[Values, Sequence[Action]]
@@ -52,7 +52,10 @@ class ServiceUnknown(ModelRejected):
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a model is and what it was fitted to. Times are UTC epoch milliseconds, the window [from, until)."""
+    """What a model is and what it was fitted to. Times are UTC epoch milliseconds, the window [from, until).
+
+    action_rows: action id → how many of the `rows` chose it; None in artifacts from before it was noted.
+    """
 
     program: str
     program_version: int
@@ -69,6 +72,7 @@ class Manifest:
     trained_until_ms: int
     dataset_digest: str
     created_at_ms: int
+    action_rows: Mapping[str, int] | None = None
     encoder_version: str = ENCODER_VERSION
 
 
@@ -91,7 +95,7 @@ def write_artifact(
     (folder / SERVING).write_bytes(serving)
     (folder / MANIFEST).write_text(_to_json(asdict(manifest)))
     version = ModelVersion(registered_name(manifest.program), "", manifest.encoder_version)
-    scorer = open_scorer(folder / SERVING, version, manifest.feature_service, manifest.inputs)
+    scorer = open_scorer(folder / SERVING, version, manifest.feature_service, manifest.inputs, manifest.action_rows)
     cases = []
     for shared, actions in golden:
         encoded = scorer.encode(shared, actions)
@@ -181,6 +185,7 @@ def load_artifact(
         ModelVersion(name, version, manifest.encoder_version),
         manifest.feature_service,
         manifest.inputs,
+        manifest.action_rows,
     )
     _check_golden(folder, scorer, manifest.exploration)
     return scorer

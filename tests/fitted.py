@@ -61,6 +61,7 @@ MANIFEST = Manifest(
     trained_until_ms=1_700_000_000_000,
     dataset_digest="d" * 64,
     created_at_ms=1_700_000_000_000,
+    action_rows={"email_a": 170, "push_b": 160, "NO_ACTION": 170},
 )
 
 

@@ -151,6 +151,12 @@ class LoggedDataset:
         return np.array([self.column[row.actions[row.chosen].id] for row in self.rows], dtype=np.int64)
 
     @cached_property
+    def action_rows(self) -> Mapping[str, int]:
+        """Action id → rows that chose it, 0 where it was only feasible."""
+        counts = np.bincount(self.chosen, minlength=len(self.actions)).tolist()
+        return dict(zip(self.actions, counts, strict=True))
+
+    @cached_property
     def rewards(self) -> FloatArray:
         """Shape (n,), within the reward definition's bounds."""
         return np.array([row.reward for row in self.rows], dtype=np.float64)

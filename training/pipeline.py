@@ -147,7 +147,7 @@ def train_program(
 
     fitted = fit(history, inputs, program.exploration, plan.seed, plan.candidates)
     unregistered = ModelVersion(registered_name(program.name), "", encoding.ENCODER_VERSION)
-    challenger = VwScorer.of(fitted.serving, unregistered, program.feature_service, inputs)
+    challenger = VwScorer.of(fitted.serving, unregistered, program.feature_service, inputs, history.action_rows)
     evaluation = _evaluate(program, history, unseen, challenger, champion, plan.seed)
     judgement = judge(evaluation, plan.rules)
     mismatches = encoding_mismatches(unseen, champion.scorer) if champion.scorer else 0
@@ -277,6 +277,7 @@ def _manifest(
         feature_service=program.feature_service,
         inputs=inputs,
         actions=history.actions,
+        action_rows=history.action_rows,
         reward=program.reward,
         exploration=program.exploration,
         vw_options=fitted.candidate.options,

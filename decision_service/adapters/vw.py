@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +31,18 @@ class VwScorer:
     VW does not notice a truncated file: check its digest first (`artifact.load_artifact` does).
     """
 
-    def __init__(self, model: Path, version: ModelVersion, feature_service: str, inputs: Sequence[str]) -> None:
+    def __init__(
+        self,
+        model: Path,
+        version: ModelVersion,
+        feature_service: str,
+        inputs: Sequence[str],
+        examples: Mapping[str, int] | None = None,
+    ) -> None:
         """Load it.
+
+        Args:
+            examples: action id → decisions that it was fitted to; None if unknown.
 
         Raises:
             ModelRejected: VW cannot read the file, or it was fitted with another encoder.
@@ -49,9 +59,17 @@ class VwScorer:
         self.version = version
         self.feature_service = feature_service
         self.inputs = tuple(inputs)
+        self.examples = examples
 
     @classmethod
-    def of(cls, model: bytes, version: ModelVersion, feature_service: str, inputs: Sequence[str]) -> VwScorer:
+    def of(
+        cls,
+        model: bytes,
+        version: ModelVersion,
+        feature_service: str,
+        inputs: Sequence[str],
+        examples: Mapping[str, int] | None = None,
+    ) -> VwScorer:
         """The scorer of a model in memory.
 
         Raises:
@@ -60,7 +78,7 @@ class VwScorer:
         with tempfile.TemporaryDirectory(prefix="nba-vw-") as folder:
             file = Path(folder) / "model.vw"
             file.write_bytes(model)
-            return cls(file, version, feature_service, inputs)
+            return cls(file, version, feature_service, inputs, examples)
 
     def encode(self, shared: Values, actions: Sequence[Action]) -> str:
         """The model's input text for these actions; of `shared`, the model's inputs are taken."""

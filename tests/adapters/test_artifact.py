@@ -37,7 +37,15 @@ def test_an_artifact_round_trips(tmp_path: Path) -> None:
     assert (scorer.version.name, scorer.version.version) == ("nba-welcome", "7")
     assert scorer.feature_service == "customer_v1"
     assert scorer.predict(scorer.encode(customers(1)[0], ACTIONS), 3).shape == (3,)
+    assert scorer.examples == {"email_a": 170, "push_b": 160, "NO_ACTION": 170}
     assert read_manifest(tmp_path) == MANIFEST
+
+
+def test_an_artifact_that_does_not_say_what_it_learned_from_serves_without(tmp_path: Path) -> None:
+    """Counts by action are None then: unknown, rather than little data."""
+    write_fitted(tmp_path)
+    scorer = load(tmp_path, edit(tmp_path, artifact.MANIFEST, lambda document: document.pop("action_rows")))
+    assert scorer.examples is None
 
 
 def test_an_artifact_is_reproducible(tmp_path: Path) -> None:

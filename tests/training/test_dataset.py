@@ -163,6 +163,14 @@ def test_arrays_spread_feasible_actions_over_columns() -> None:
     assert dataset.logged.sum(axis=1) == pytest.approx(np.ones(3))
 
 
+def test_rows_are_counted_by_the_action_they_chose() -> None:
+    """What a model knows of an action: how many of its rows chose it; 0 for those that were only feasible."""
+    log = simulated_log(np.random.default_rng(4), 50, 0)
+    rows = [replace(row, chosen=0 if i < 30 else 5) for i, row in enumerate(log.rows)]
+    dataset = LoggedDataset.of(log.program, log.reward, rows)
+    assert dataset.action_rows == {"a0": 30, "a1": 0, "a2": 0, "a3": 0, "a4": 0, NO_ACTION: 20}
+
+
 def test_splits_are_ordered_in_time_and_deterministic() -> None:
     """Whatever order rows come in, the same earlier and later rows result; equal times stay together."""
     log = simulated_log(np.random.default_rng(2), 100, 0)

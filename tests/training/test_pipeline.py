@@ -17,7 +17,7 @@ from decision_service.core.record import PolicyKind
 from tests.lived import PROGRAM, SCHEMA, Shop, Taste, indifferent
 from training import promote
 from training.fit import Candidate, examples
-from training.pipeline import SKIPPED, Plan, TrainReport, encoding_mismatches, train_program
+from training.pipeline import HOLDOUT, SKIPPED, Plan, TrainReport, encoding_mismatches, train_program
 from training.track import Tracking
 
 PLAN = Plan(candidates=(Candidate("-q UA -l 0.05", 4), Candidate("-q UA -l 0.5", 1)))
@@ -75,7 +75,11 @@ def test_the_loop_closes(bench: Bench) -> None:
     assert entry.digest == bench.tracking.tags("spring", "1")[DIGEST_TAG]
     assert Path(str(entry.report["report_uri"]).removeprefix("file://")).read_text().startswith("<!")
 
+    learned_from = bench.shop.dataset().split(HOLDOUT)[0].action_rows
     bench.live(1000)
+    champion = bench.catalogue.champion("spring")
+    assert champion is not None
+    assert champion.examples == learned_from
     served = bench.shop.records[-1000:]
     assert {record.policy for record in served} == {PolicyKind.MODEL}
     rows = bench.shop.dataset().rows
