@@ -37,13 +37,9 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
     predicted = next((o.predicted_reward for o in record.options if o.action == record.chosen), None)
     if predicted is not None:
         answer.predicted_reward = predicted
-    for program, exclusions in (
-        (record.program, record.exclusions),
-        *((c.program, c.exclusions) for c in record.others),
-    ):
-        for exclusion in exclusions:
-            slot = answer.exclusions.add(program=program)
-            record_messages.fill_exclusion(slot, exclusion)
+    for program, excluded in [(record.program, record.exclusions), *((c.program, c.exclusions) for c in record.others)]:
+        for exclusion in excluded:
+            record_messages.fill_exclusion(answer.exclusions.add(program=program), exclusion)
     if record.model is not None:
         record_messages.fill_model(answer.model, record.model)
     if record.reservation is not None:

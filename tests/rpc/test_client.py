@@ -106,5 +106,5 @@ def test_channels_are_connections_of_their_own(server: Server) -> None:
     """Each channel makes its own connection, so that calls spread over the workers behind one port."""
     with DecisionClient(server.address, channels=3) as client:
         client.wait_ready(10)
-        assert len({stubs.channel for stubs in client._all}) == 3
-        assert all(isinstance(stubs.channel, grpc.Channel) for stubs in client._all)
+        assert len({stubs.channel for stubs in client.connections}) == 3
+        assert all(isinstance(stubs.channel, grpc.Channel) for stubs in client.connections)

@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 
 from decision_service import record_messages
 from decision_service.adapters.clocks import ManualClock
-from decision_service.client import DecisionClient
+from decision_service.client import DecisionClient, Excluded
 from decision_service.core.errors import (
     Conflict,
     InvalidRequest,
@@ -29,7 +29,7 @@ from decision_service.core.errors import (
 )
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
-from decision_service.core.record import ActivationStatus, DecideRequest, Event, Exclusion, Outcome
+from decision_service.core.record import ActivationStatus, DecideRequest, Event, Outcome
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
 from decision_service.pb import decision_service_pb2 as pb
@@ -62,7 +62,7 @@ def test_a_decision_is_answered_in_full(client: DecisionClient) -> None:
     assert answer.probability == record.probability == pytest.approx(1 / 3)
     assert answer.action == record.chosen
     assert answer.reasons == (Reason.MODEL_MISSING,)
-    assert answer.exclusions == (Exclusion("sms_c", Reason.INELIGIBLE, "false"),) == record.exclusions
+    assert answer.exclusions == (Excluded("welcome", "sms_c", Reason.INELIGIBLE, "false"),)
     assert (answer.group, answer.learning_mode) == (Group.TREATMENT, LearningMode.ONLINE)
     assert (answer.program, answer.program_version, answer.decided_at_ms) == ("welcome", 1, NOW_MS)
     assert (answer.model, answer.predicted_reward, answer.unlogged) == (None, None, False)

@@ -1,0 +1,134 @@
+"""Answering messages → core values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from decision_service import messages, record_messages
+from decision_service.administration import ProgramSummary
+from decision_service.core.explain import Explanation, FunnelStep
+from decision_service.core.program import Group, LearningMode
+from decision_service.core.reasons import Reason
+from decision_service.core.record import ModelVersion
+from decision_service.core.values import NO_ACTION
+from decision_service.pb import admin_service_pb2 as admin_pb
+from decision_service.pb import decision_service_pb2 as pb
+from decision_service.ports import Audit
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """An action of a program that could not be chosen, and why; `detail` names the cap, rule or channel."""
+
+    program: str
+    action: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What `Decide` answered.
+
+    program: the one that decided, of those that the request named.
+    action, channel, message, payload_json: what to send, as in the program; NO_ACTION is to send nothing.
+    probability: P(the service chose this action), after every guardrail, over the actions of all programs.
+    program_probability: P(this program decided), a factor of it; 1 where no other competed.
+    reasons: what was particular about this answer; exclusions: why other actions could not be chosen.
+    lease_expires_at_ms: send and report before; send_at_ms: when quiet hours end, if they queue the message.
+    unlogged: nothing was reserved or logged.
+    explanation: of a dry run.
+    """
+
+    decision_id: str
+    request_id: str
+    program: str
+    action: str
+    channel: str
+    message: str
+    payload_json: str
+    probability: float
+    program_probability: float
+    predicted_reward: float | None
+    group: Group
+    learning_mode: LearningMode
+    reasons: tuple[Reason, ...]
+    exclusions: tuple[Excluded, ...]
+    program_version: int
+    policy_version: int
+    model: ModelVersion | None
+    lease_expires_at_ms: int | None
+    send_at_ms: int | None
+    decided_at_ms: int
+    unlogged: bool
+    explanation: Explanation | None = None
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether the customer is to be contacted."""
+        return self.action != NO_ACTION
+
+
+def answer_from_pb(message: pb.DecideResponse) -> Answer:
+    """The core value."""
+    return Answer(
+        decision_id=message.decision_id,
+        request_id=message.request_id,
+        program=message.program,
+        action=message.action,
+        channel=message.channel,
+        message=message.message,
+        payload_json=message.payload_json,
+        probability=message.probability,
+        program_probability=message.program_probability,
+        predicted_reward=message.predicted_reward if message.HasField("predicted_reward") else None,
+        group=messages.GROUP_FROM_PB[message.group],
+        learning_mode=messages.LEARNING_MODE_FROM_PB[message.learning_mode],
+        reasons=tuple(messages.REASON_FROM_PB[reason] for reason in message.reasons),
+        exclusions=tuple(
+            Excluded(e.program, e.action, messages.REASON_FROM_PB[e.reason], e.detail) for e in message.exclusions
+        ),
+        program_version=message.program_version,
+        policy_version=message.policy_version,
+        model=record_messages.model_from_pb(message.model) if message.HasField("model") else None,
+        lease_expires_at_ms=message.lease_expires_at_ms if message.HasField("lease_expires_at_ms") else None,
+        send_at_ms=message.send_at_ms if message.HasField("send_at_ms") else None,
+        decided_at_ms=message.decided_at_ms,
+        unlogged=message.unlogged,
+        explanation=explanation_from_pb(message.explanation) if message.HasField("explanation") else None,
+    )
+
+
+def explanation_from_pb(message: pb.ExplainDecisionResponse) -> Explanation:
+    """The core value."""
+    return Explanation(message.text, tuple(map(_step, message.funnel)), record_messages.record_from_pb(message.record))
+
+
+def _step(message: pb.FunnelStep) -> FunnelStep:
+    return FunnelStep(
+        action=message.action,
+        kept=message.kept,
+        reason=messages.REASON_FROM_PB[message.reason] if message.reason else None,
+        detail=message.detail,
+        remedy=message.remedy,
+        probability=message.probability if message.HasField("probability") else None,
+        predicted_reward=message.predicted_reward if message.HasField("predicted_reward") else None,
+        chosen=message.chosen,
+    )
+
+
+def program_summary_from_pb(message: admin_pb.ProgramSummary) -> ProgramSummary:
+    """The core value."""
+    return ProgramSummary(
+        message.name,
+        message.version,
+        message.description,
+        messages.LEARNING_MODE_FROM_PB[message.learning_mode],
+        message.actions,
+        message.model,
+    )
+
+
+def audit_from_pb(message: admin_pb.Audit) -> Audit:
+    """The core value."""
+    return Audit(message.author, message.at_ms, message.note)
