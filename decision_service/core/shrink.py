@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import UTC
+from types import MappingProxyType
+from typing import NamedTuple
 
-from decision_service.core.caps import Span, applies, exhausted, holding
+from decision_service.core.budgets import exhausted, tokens
+from decision_service.core.caps import Span, binds, remaining
 from decision_service.core.customer import ALL_CHANNELS, CustomerState, Suppression
 from decision_service.core.eligibility import RuleFailure, Rules, RuleVariables
+from decision_service.core.pauses import counting, paused
 from decision_service.core.program import Action, ContactPolicy, FrequencyCap, Program, QuietHours
-from decision_service.core.quiet_hours import applicable, send_time, zone_named
+from decision_service.core.quiet_hours import applicable, next_quiet_ms, send_time, zone_named
 from decision_service.core.reasons import Reason
-from decision_service.core.record import Exclusion
+from decision_service.core.record import Exclusion, Token
 from decision_service.core.values import Values
 
 
 @dataclass(frozen=True, slots=True)
 class Feasible:
-    """An action that may be drawn, and the span in which it would be sent."""
+    """An action that may be drawn, the span in which it would be sent, and what it would take.
+
+    tokens: of budgets. last_slots: the caps that have no slot left after it.
+    """
 
     action: Action
     span: Span
     queued: bool
+    tokens: tuple[Token, ...] = ()
+    last_slots: tuple[FrequencyCap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,7 @@ class _Bindings:
 
     program: Program
     policy: ContactPolicy
-    caps: tuple[FrequencyCap, ...]
-    caps_of: Mapping[str, tuple[int, ...]]  # action id → positions in `caps`
+    caps_of: Mapping[str, tuple[FrequencyCap, ...]]  # action id → caps; one tuple for all actions under the same caps
     quiet_of: Mapping[str, tuple[QuietHours, ...]]  # channel → quiet hours
 
     @classmethod
@@ -44,14 +52,12 @@ class _Bindings:
             return known
         caps = (*policy.caps, *program.caps)
         quiet = (*policy.quiet_hours, *program.quiet_hours)
+        distinct: dict[tuple[FrequencyCap, ...], tuple[FrequencyCap, ...]] = {}
+        caps_of = {a.id: tuple(cap for cap in caps if binds(cap, program.name, a)) for a in program.actions}
         made = cls(
             program,
             policy,
-            caps,
-            {
-                action.id: tuple(i for i, cap in enumerate(caps) if applies(cap.scope, program.name, action))
-                for action in program.actions
-            },
+            {action: distinct.setdefault(bound, bound) for action, bound in caps_of.items()},
             {action.channel: tuple(applicable(quiet, action.channel)) for action in program.actions},
         )
         if len(_bindings) >= _MOST_BINDINGS:
@@ -64,10 +70,18 @@ _MOST_BINDINGS = 1024
 _bindings: dict[tuple[int, int], _Bindings] = {}
 
 
+class _Objection(NamedTuple):
+    reason: Reason
+    detail: str
+
+
 class Guardrails:
     """Everything that the contact policy and program say of one customer at one moment; the pure core of step 4.
 
     The retry of a commit asks the same object kind, built on the fresh state, about the drawn action alone.
+
+    budget_levels: `Token.key` → what is taken of it; absent is 0.
+    zone_name: the IANA zone in which caps and quiet hours are taken; empty if it is unknown.
     """
 
     def __init__(
@@ -78,56 +92,105 @@ class Guardrails:
         context: Values,
         state: CustomerState,
         now_ms: int,
+        budget_levels: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        self._program, self._policy = program, policy
         self._bindings = _Bindings.of(program, policy)
-        self._consent, self._features, self._context = policy.consent, features, context
-        self._now_ms, self._lease_ms = now_ms, program.lease_s * 1000
-        self._contacts = holding(state.contacts, now_ms)
+        self._features, self._context = features, context
+        self._state, self._now_ms, self._lease_ms = state, now_ms, program.lease_s * 1000
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
-        self._zone = _zone(policy, {**features, **context})
-        # What does not depend on the action is worked out once per channel, and per cap and time of sending.
-        self._channels: dict[str, tuple[Reason, str] | int] = {}
-        self._exhausted: dict[tuple[int, int], bool] = {}
+        self._pauses = counting(policy.pauses, state.events)
+        self._has_budgets = bool(policy.budgets or program.budgets)
+        self._budget_levels = budget_levels
+        self.zone_name = _zone_name(policy, {**features, **context})
+        self._zone = zone_named(self.zone_name)
+        # What several actions share is worked out once: per channel, per cap and span, per set of caps and span.
+        self._barred: dict[str, _Objection | None] = {}
+        self._spans: dict[str, Span | _Objection] = {}
+        self._left: dict[tuple[int, Span], int] = {}
+        self._capped: dict[tuple[int, Span], _Objection | tuple[FrequencyCap, ...]] = {}
 
     def check(self, action: Action) -> Feasible | Exclusion:
-        """Consent, suppression, quiet hours, caps, in this order; the first that objects names the reason."""
-        channel = self._channels.get(action.channel)
-        if channel is None:
-            channel = self._channels[action.channel] = self._check_channel(action.channel)
-        if not isinstance(channel, int):
-            return Exclusion(action.id, *channel)
-        caps, positions = self._bindings.caps, self._bindings.caps_of[action.id]
-        span = Span(channel, channel + self._lease_ms)
-        for position in positions:
-            if self._zone is None and caps[position].calendar is not None:
-                return Exclusion(action.id, Reason.TIMEZONE_UNKNOWN, caps[position].id)
-        for position in positions:
-            known = self._exhausted.get((position, channel))
-            if known is None:
-                known = exhausted(caps[position], self._contacts, span, self._zone or UTC)
-                self._exhausted[position, channel] = known
-            if known:
-                return Exclusion(action.id, Reason.FREQUENCY_CAP, caps[position].id)
-        return Feasible(action, span, queued=channel > self._now_ms)
+        """Consent, suppression, pauses, quiet hours, caps, budgets, in this order; the first that objects names the
+        reason."""
+        channel = action.channel
+        if channel not in self._barred:
+            self._barred[channel] = self._check_consent(channel) or self._check_suppression(channel)
+        if barred := self._barred[channel]:
+            return Exclusion(action.id, *barred)
+        if self._pauses and (
+            pause := paused(self._pauses, self._program.name, action, self._state.events, self._now_ms)
+        ):
+            return Exclusion(action.id, Reason.SUPPRESSED_BY_OUTCOME, pause[0].id)
+        if channel not in self._spans:
+            self._spans[channel] = self._span(channel)
+        span = self._spans[channel]
+        if not isinstance(span, Span):
+            return Exclusion(action.id, *span)
+        caps = self._bindings.caps_of[action.id]
+        key = (id(caps), span)
+        if key not in self._capped:
+            self._capped[key] = self._check_caps(caps, span)
+        capped = self._capped[key]
+        if isinstance(capped, _Objection):
+            return Exclusion(action.id, *capped)
+        taken: tuple[Token, ...] = ()
+        if self._has_budgets:
+            taken = tokens(self._policy, self._program, action, span.from_ms)
+            budget = exhausted(self._policy, self._program, taken, self._budget_levels, span.from_ms)
+            if budget is not None:
+                return Exclusion(action.id, Reason.VOLUME_LIMIT, budget.id)
+        return Feasible(
+            action, span, span.from_ms > self._now_ms, taken, last_slots=capped if action.counts_toward_caps else ()
+        )
 
-    def _check_channel(self, channel: str) -> tuple[Reason, str] | int:
-        """Why nothing may go out on the channel, or when it may."""
-        consent = self._consent.features.get(channel)
-        if consent is not None:
-            # The caller may know of a refusal, or of consent where none is stored; a stored refusal stands.
-            given = {self._features.get(consent), self._context.get(consent)} - {None}
-            if not (given == {True} if given else self._consent.default_allow):
-                return Reason.NO_CONSENT, consent
+    def _check_consent(self, channel: str) -> _Objection | None:
+        consent = self._policy.consent.features.get(channel)
+        if consent is None:
+            return None
+        # The caller may know of a refusal, or of consent where none is stored; a stored refusal stands.
+        given = {self._features.get(consent), self._context.get(consent)} - {None}
+        allowed = given == {True} if given else self._policy.consent.default_allow
+        return None if allowed else _Objection(Reason.NO_CONSENT, consent)
+
+    def _check_suppression(self, channel: str) -> _Objection | None:
         suppression = self._suppressed.get(channel) or self._suppressed.get(ALL_CHANNELS)
-        if suppression is not None:
-            return suppression.reason, suppression.note or suppression.channel
+        if suppression is None:
+            return None
+        return _Objection(suppression.reason, suppression.note or suppression.channel)
+
+    def _span(self, channel: str) -> Span | _Objection:
+        """When a message on the channel would be sent: from now or the end of quiet hours, until its lease ends or
+        the next quiet hours begin."""
         quiet = self._bindings.quiet_of[channel]
         if not quiet:
-            return self._now_ms
+            return Span(self._now_ms, self._now_ms + self._lease_ms)
         if self._zone is None:
-            return Reason.TIMEZONE_UNKNOWN, quiet[0].id
-        moment, by = send_time(quiet, self._now_ms, self._zone)
-        return (Reason.QUIET_HOURS, by) if moment is None else moment
+            return _Objection(Reason.TIMEZONE_UNKNOWN, quiet[0].id)
+        from_ms, by = send_time(quiet, self._now_ms, self._zone)
+        if from_ms is None:
+            return _Objection(Reason.QUIET_HOURS, by)
+        until_ms = from_ms + self._lease_ms
+        begins_ms = next_quiet_ms(quiet, from_ms, until_ms, self._zone)
+        return Span(from_ms, until_ms if begins_ms is None else begins_ms - 1)
+
+    def _check_caps(self, caps: Sequence[FrequencyCap], span: Span) -> _Objection | tuple[FrequencyCap, ...]:
+        """Why a contact within the span would exceed a cap, or the caps of which it would take the last slot."""
+        if self._zone is None:
+            for cap in caps:
+                if cap.calendar is not None:
+                    return _Objection(Reason.TIMEZONE_UNKNOWN, cap.id)
+        last = []
+        for cap in caps:
+            left = self._left.get((id(cap), span))
+            if left is None:
+                left = remaining(cap, self._state.contacts, span, self._zone or UTC, self._now_ms)
+                self._left[id(cap), span] = left
+            if left <= 0:
+                return _Objection(Reason.FREQUENCY_CAP, cap.id)
+            if left == 1:
+                last.append(cap)
+        return tuple(last)
 
 
 def shrink(
@@ -190,9 +253,8 @@ def _unsuitable(
     return None
 
 
-def _zone(policy: ContactPolicy, customer: Values) -> tzinfo | None:
+def _zone_name(policy: ContactPolicy, customer: Values) -> str:
     named = customer.get(policy.timezone_feature)
-    zone = zone_named(named) if isinstance(named, str) and named else None
-    if zone is None and policy.unknown_timezone is not None:
-        return zone_named(policy.unknown_timezone)
-    return zone
+    if isinstance(named, str) and named and zone_named(named) is not None:
+        return named
+    return policy.unknown_timezone or ""
