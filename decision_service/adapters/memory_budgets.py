@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,12 +13,14 @@ from decision_service.core.record import Token
 
 @dataclass(slots=True)
 class _Counter:
-    spent: dict[str, int] = field(default_factory=dict)
-    held: dict[str, tuple[int, int]] = field(default_factory=dict)  # decision → (amount, until_ms)
+    spent: int = 0
+    tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # decision → amount, when its lease lapses
 
     def level(self, now_ms: int) -> int:
-        live = sum(amount for amount, until_ms in self.held.values() if now_ms <= until_ms + REPORT_GRACE_MS)
-        return live + sum(self.spent.values())
+        return self.spent + sum(amount for amount, lapses_ms in self.tokens.values() if now_ms <= lapses_ms)
+
+    def holds(self, decision_id: str, now_ms: int) -> bool:
+        return decision_id in self.tokens and now_ms <= self.tokens[decision_id][1]
 
 
 class _Ready:
@@ -33,39 +36,41 @@ class MemoryBudgets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counters: dict[str, _Counter] = {}
+        self._counters: defaultdict[str, _Counter] = defaultdict(_Counter)
 
     def begin_levels(self, keys: Sequence[str], now_ms: int) -> _Ready:
         """See the port."""
         with self._lock:
-            return _Ready({key: self._counter(key).level(now_ms) for key in keys})
+            return _Ready({key: self._counters[key].level(now_ms) for key in keys})
 
     def take(
         self, decision_id: str, tokens: Sequence[Token], limits: Sequence[int], now_ms: int, until_ms: int
     ) -> str | None:
         """See the port."""
         with self._lock:
+            missing = []
             for token, limit in zip(tokens, limits, strict=True):
-                counter = self._counter(token.key)
-                if decision_id not in counter.held and counter.level(now_ms) + token.amount > limit:
+                counter = self._counters[token.key]
+                if counter.holds(decision_id, now_ms):
+                    continue
+                if counter.level(now_ms) + token.amount > limit:
                     return token.key
-            for token in tokens:
-                self._counter(token.key).held[decision_id] = (token.amount, until_ms)
+                missing.append(token)
+            for token in missing:
+                lapses_ms = max(now_ms, until_ms) + REPORT_GRACE_MS
+                self._counters[token.key].tokens[decision_id] = (token.amount, lapses_ms)
             return None
 
     def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
         """See the port."""
         with self._lock:
             for token in tokens:
-                counter = self._counter(token.key)
-                counter.held.pop(decision_id, None)
-                counter.spent[decision_id] = token.amount
+                counter = self._counters[token.key]
+                if counter.tokens.pop(decision_id, None) is not None:
+                    counter.spent += token.amount
 
     def release(self, decision_id: str, tokens: Sequence[Token]) -> None:
         """See the port."""
         with self._lock:
             for token in tokens:
-                self._counter(token.key).held.pop(decision_id, None)
-
-    def _counter(self, key: str) -> _Counter:
-        return self._counters.setdefault(key, _Counter())
+                self._counters[token.key].tokens.pop(decision_id, None)
