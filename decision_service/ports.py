@@ -407,3 +407,19 @@ class Catalogue(Protocol):
     def status(self) -> Mapping[str, str]:
         """Program → what is loaded and, where a newer version was refused, why."""
         ...
+
+
+class Simulations(Protocol):
+    """Simulations of what is proposed, done by another process: no Decide worker opens the warehouse."""
+
+    def run(self, document: str, contact_policy_document: str, from_ms: int, until_ms: int, timeout_s: float) -> str:
+        """The report as JSON text (docs/simulate.md) on the decisions of [from_ms, until_ms), replayed through the
+        program `document`; an empty contact policy document leaves every decision the policy it was made under.
+
+        Raises:
+            InvalidRequest: every mistake of both documents and of the period, at once.
+            NotFound: a version that decisions were logged under is not known.
+            Unavailable: no simulator answers, or not within `timeout_s`.
+            Overloaded: others wait for one already.
+        """
+        ...

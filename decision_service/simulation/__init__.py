@@ -1,0 +1,1 @@
+"""Simulate before publishing: logged decisions, replayed through what is proposed (docs/simulate.md)."""

@@ -1,0 +1,75 @@
+"""What somebody thinks of publishing, and the period to simulate it over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from decision_service.core.errors import InvalidRequest, Unavailable, Violation
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.ports import Simulations
+
+PROGRAM_FIELD, POLICY_FIELD = "document", "contact_policy_document"
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A checked proposal. `policy` None: every decision keeps the contact policy it was made under.
+
+    from_ms, until_ms: decisions of [from_ms, until_ms) are simulated, UTC epoch milliseconds.
+    features: names of features or of context values to report by, beside segments.
+    """
+
+    program: Program
+    policy: ContactPolicy | None
+    from_ms: int
+    until_ms: int
+    features: tuple[str, ...] = field(default=())
+
+
+def check(
+    document: str, contact_policy_document: str, from_ms: int, until_ms: int, features: tuple[str, ...] = ()
+) -> Proposal:
+    """The proposal that these documents and this period make.
+
+    Raises:
+        InvalidRequest: every mistake of both documents and of the period, at once.
+    """
+    violations: list[Violation] = []
+    program, policy = None, None
+    try:
+        program = parse_program(document)
+    except InvalidRequest as wrong:
+        violations += _within(PROGRAM_FIELD, wrong)
+    if contact_policy_document:
+        try:
+            policy = parse_contact_policy(contact_policy_document)
+        except InvalidRequest as wrong:
+            violations += _within(POLICY_FIELD, wrong)
+    if from_ms < 0:
+        violations.append(Violation("from_ms", f"{from_ms} lies before 1970; give UTC epoch milliseconds"))
+    if until_ms <= from_ms:
+        violations.append(Violation("until_ms", f"{until_ms} is not after from_ms, {from_ms}; the period is empty"))
+    if violations:
+        raise InvalidRequest(violations)
+    assert program is not None
+    return Proposal(program, policy, from_ms, until_ms, features)
+
+
+def _within(document: str, wrong: InvalidRequest) -> list[Violation]:
+    return [Violation(f"{document}: {v.field}" if v.field else document, v.message) for v in wrong.violations]
+
+
+class CheckedSimulations:
+    """What a worker serves: mistakes are told at once, and only what can be simulated waits for the simulator."""
+
+    def __init__(self, simulator: Simulations | None) -> None:
+        """Over the way to the simulator; None where there is none."""
+        self._simulator = simulator
+
+    def run(self, document: str, contact_policy_document: str, from_ms: int, until_ms: int, timeout_s: float) -> str:
+        """See `ports.Simulations.run`."""
+        check(document, contact_policy_document, from_ms, until_ms)
+        if self._simulator is None:
+            raise Unavailable("simulator", "this service was put together without one")
+        return self._simulator.run(document, contact_policy_document, from_ms, until_ms, timeout_s)
