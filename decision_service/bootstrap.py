@@ -19,10 +19,10 @@ from decision_service.settings import Settings
 if TYPE_CHECKING:
     from decision_service.adapters.feast_features import RefreshableSource
     from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.redis_budgets import RedisBudgets
     from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
-    from decision_service.ports import Budgets
     from decision_service.services import Services
 
 log = logging.getLogger(__name__)
@@ -51,11 +51,11 @@ def open_ledger(settings: Settings) -> RedisLedger:
     return ledger
 
 
-def open_budgets(settings: Settings) -> Budgets:
-    """The counters of the volume constraints."""
-    from decision_service.adapters.memory_budgets import MemoryBudgets
+def open_budgets(settings: Settings) -> RedisBudgets:
+    """The counters of the volume constraints, on the ledger's server."""
+    from decision_service.adapters.redis_budgets import RedisBudgets
 
-    return MemoryBudgets()
+    return RedisBudgets(settings.ledger_address, settings.ledger_deadline_ms, settings.record_retention_s)
 
 
 def open_log(settings: Settings, deadline_ms: int | None = None) -> RedisLog:
