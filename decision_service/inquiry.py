@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from decision_service.core.decide import Inputs, decide
+from decision_service.core.decide import decide
 from decision_service.core.eligibility import Rules
 from decision_service.core.errors import ModelRejected
 from decision_service.core.explain import Explanation, explain
 from decision_service.core.program import Program
 from decision_service.core.record import DecisionRecord
-from decision_service.core.replay import ReplayResult, compare
+from decision_service.core.replay import ReplayResult, compare, inputs_of
+from decision_service.core.standing import Standing, standing
 from decision_service.ports import Catalogue, Clock, Ledger, PolicyStore
 
 
@@ -30,9 +31,18 @@ class Inquiry:
         return self._ledger.record(decision_id)
 
     def explain(self, decision_id: str) -> Explanation:
+        """Why a decision was made; see `explain_record`."""
+        return self.explain_record(self._ledger.record(decision_id))
+
+    def explain_record(self, record: DecisionRecord) -> Explanation:
         """The funnel of one decision, under the program and policy versions it was made with."""
-        record = self._ledger.record(decision_id)
         return explain(record, self._program_of(record), self._policies.policy_at(record.policy_version))
+
+    def customer(self, customer_id: str) -> Standing:
+        """What is known of a customer now, under what is published now; of an unknown one, the groups."""
+        published = self._policies.current()
+        state = self._ledger.state(customer_id)
+        return standing(customer_id, state, published.programs, published.policy, self._clock.now_ms())
 
     def replay(self, decision_id: str) -> ReplayResult:
         """Recompute a decision from its record and the versioned artifacts; see `replay_record`."""
@@ -41,18 +51,12 @@ class Inquiry:
     def replay_record(self, record: DecisionRecord) -> ReplayResult:
         """Run the same core on the logged inputs and draw, and compare what it gives with what was logged."""
         try:
-            model = self._catalogue.scorer(record.model) if record.model is not None else None
+            models = {c.program: self._catalogue.scorer(c.model) for c in record.candidates if c.model is not None}
         except ModelRejected as rejected:
             return ReplayResult(False, (f"model: {rejected}",))
-        inputs = Inputs(
-            record.request,
-            self._program_of(record),
-            self._policies.policy_at(record.policy_version),
-            record.features,
-            record.state,
-            record.decided_at_ms,
-        )
-        return compare(record, decide(inputs, self._rules, model, record.draw))
+        programs = {c.program: self._policies.program_at(c.program, c.program_version) for c in record.candidates}
+        inputs = inputs_of(record, programs, self._policies.policy_at(record.policy_version))
+        return compare(record, decide(inputs, self._rules, models, record.draw))
 
     def _program_of(self, record: DecisionRecord) -> Program:
         return self._policies.program_at(record.program, record.program_version)

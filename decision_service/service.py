@@ -1,40 +1,35 @@
-"""The Decide cycle as numbered steps (docs/decide-cycle.md), and its siblings. Adapters come from `bootstrap`."""
+"""The Decide cycle as numbered steps (docs/decide-cycle.md). Adapters come from `bootstrap`."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from decision_service.core.budgets import level_keys, limit_of
 from decision_service.core.caps import droppable
-from decision_service.core.customer import Contact, ContactStatus, CustomerState
-from decision_service.core.decide import Decision, Inputs, decide, recheck
+from decision_service.core.customer import CustomerState
+from decision_service.core.decide import Entrant, Inputs, decide, recheck
 from decision_service.core.eligibility import Rules
-from decision_service.core.errors import (
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    Overloaded,
-    Unavailable,
-    Violation,
-)
+from decision_service.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, Unavailable, Violation
+from decision_service.core.explain import Explanation
 from decision_service.core.groups import assign
-from decision_service.core.outcomes import CLOCK_TOLERANCE_MS, refuse_future, suppressions_by
-from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, Program
+from decision_service.core.program import NO_ACTION_ACTION, Action, ContactPolicy, FrequencyCap, Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
-    Activation,
-    ActivationStatus,
+    ALL_PROGRAMS,
     DecideRequest,
     DecisionRecord,
-    Event,
     FeatureStatus,
     Option,
-    Outcome,
     PolicyKind,
     ServedFeatures,
+    Token,
     digest_body,
+    reserved_contact,
 )
+from decision_service.core.replay import record_of
 from decision_service.core.values import NO_ACTION, ValueType, conforms
 from decision_service.ports import (
     Budgets,
@@ -44,7 +39,9 @@ from decision_service.ports import (
     Earlier,
     FeatureSource,
     Ledger,
+    Pending,
     PolicyStore,
+    Published,
 )
 
 MAX_COMMIT_ATTEMPTS = 16
@@ -52,18 +49,11 @@ MAX_COMMIT_ATTEMPTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision and the action it chose, with its payload."""
+    """A decision and the action it chose, with its payload; a dry run is explained at once."""
 
     record: DecisionRecord
     action: Action
-
-
-@dataclass(frozen=True, slots=True)
-class ActivationResult:
-    """`duplicate`: the same status was known. `late`: the lease had lapsed, the slot may have gone to another."""
-
-    duplicate: bool
-    late: bool
+    explanation: Explanation | None = None
 
 
 class DecisionService:
@@ -80,13 +70,13 @@ class DecisionService:
         rules: Rules,
         clock: Clock,
         entropy: Callable[[], float],
+        explain: Callable[[DecisionRecord], Explanation],
         accepting: Callable[[], bool] = lambda: True,
     ) -> None:
         self._policies, self._features, self._ledger, self._budgets = policies, features, ledger, budgets
-        self._catalogue = catalogue
+        self._catalogue, self._explain = catalogue, explain
         self._rules, self._clock, self._entropy, self._accepting = rules, clock, entropy, accepting
-
-    # ── Decide ────────────────────────────────────────────────────────────────────────────────────────────
+        self._caps: tuple[Published | None, tuple[FrequencyCap, ...]] = (None, ())
 
     def decide(self, request: DecideRequest) -> Decided:
         """Which message on which channel, or nothing.
@@ -102,52 +92,75 @@ class DecisionService:
             raise Overloaded("the warehouse has fallen behind and the decision log is at its bound; retry later")
         # 1. Validate, against one immutable snapshot.
         published = self._policies.current()
-        program = published.programs.get(request.programs[0])
-        if program is None:
-            raise NotFound("program", request.programs[0], _known(published.programs))
-        self._validate_context(program, request)
-        model = self._catalogue.champion(program.name)
-        now_ms = self._clock.now_ms()
-        # 3. Gather, in parallel: features and the customer's ledger state, one round trip each.
+        policy, programs = published.policy, _named(published, request.programs)
+        self._validate(programs, request)
+        models = {program.name: self._catalogue.champion(program.name) for program in programs}
+        clock_ms = self._clock.now_ms()
+        now_ms = clock_ms if request.at_ms is None else request.at_ms
+        # 3. Gather, in parallel: the customer's ledger state, budgets and features, one round trip each.
         pending_state = self._ledger.begin_read(request.customer_id, request.request_id)
-        features = self._served(program, request.customer_id, now_ms)
+        budget_keys = tuple(dict.fromkeys(key for p in programs for key in level_keys(policy, p, now_ms)))
+        pending_levels = self._budgets.begin_levels(budget_keys, now_ms) if budget_keys else None
+        entrants = self._entrants(programs, request.customer_id, clock_ms)
         try:
             read = pending_state.result()
+            levels = pending_levels.result() if pending_levels else {}
         except Unavailable:
             if request.no_action_when_unavailable:
-                return Decided(_unlogged(request, program, published.policy, features, now_ms), NO_ACTION_ACTION)
+                return Decided(_unlogged(request, entrants[0], policy, now_ms), NO_ACTION_ACTION)
             raise
         body_digest = digest_body(request)
-        if read.earlier is not None:
+        if read.earlier is not None and not request.dry_run:
             return self._answer_again(read.earlier, body_digest)
         gathered = time.perf_counter_ns()
         # 2, 4, 5, 6. Group, shrink, distribute, draw.
-        inputs = Inputs(request, program, published.policy, features, read.state, now_ms)
-        decision = decide(inputs, self._rules, model, self._entropy())
+        inputs = Inputs(request, entrants, policy, read.state, now_ms, levels)
+        decision = decide(inputs, self._rules, models, self._entropy())
         decided = time.perf_counter_ns()
         timings = {"gather": (gathered - started) // 1000, "decide": (decided - gathered) // 1000}
-        record = _record(
-            self._ledger.new_decision_id(request.customer_id, now_ms), body_digest, inputs, decision, timings
-        )
+        record = record_of(inputs, decision, body_digest, timings)
+        action = _program(programs, record.program).action(record.chosen)
+        if request.dry_run:
+            record = replace(record, unlogged=True)
+            return Decided(record, action, self._explain(record))
         # 7. Commit; 8. respond.
-        return self._commit(inputs, record, body_digest)
+        record = replace(record, decision_id=self._ledger.new_decision_id(request.customer_id, now_ms))
+        return self._commit(inputs, record, action, self._caps_of(published))
 
-    def _commit(self, inputs: Inputs, record: DecisionRecord, body_digest: str) -> Decided:
+    def _commit(self, inputs: Inputs, record: DecisionRecord, action: Action, caps: Sequence[FrequencyCap]) -> Decided:
+        """Take the tokens of budgets, then reserve and log; without tokens, or a slot, the answer is NO_ACTION."""
+        tokens = record.reservation.tokens if record.reservation else ()
+        if tokens and not self._take(inputs, record, tokens):
+            record, action, tokens = _race_lost(record), NO_ACTION_ACTION, ()
+        decided = self._log(inputs, record, action, caps)
+        kept = decided.record.decision_id == record.decision_id and decided.record.reservation is not None
+        if tokens and not kept:
+            with suppress(Unavailable):  # they then come back when the lease lapses
+                self._budgets.release(record.decision_id, tokens)
+        return decided
+
+    def _take(self, inputs: Inputs, record: DecisionRecord, tokens: Sequence[Token]) -> bool:
+        assert record.reservation is not None
+        program = _program([e.program for e in inputs.entrants], record.program)
+        send_ms = record.reservation.send_at_ms or inputs.now_ms
+        limits = [limit_of(inputs.policy, program, token, send_ms) for token in tokens]
+        until_ms = record.reservation.lease_expires_at_ms
+        return self._budgets.take(record.decision_id, tokens, limits, inputs.now_ms, until_ms) is None
+
+    def _log(self, inputs: Inputs, record: DecisionRecord, action: Action, caps: Sequence[FrequencyCap]) -> Decided:
         """Reserve and log in one atomic step; when the state moved, ask the same guardrails about the drawn action."""
-        action = _action(inputs.program, record.chosen)
         state = inputs.state
-        caps = (*inputs.policy.caps, *inputs.program.caps)
         for _ in range(MAX_COMMIT_ATTEMPTS):
-            contact = _contact(record, action)
+            contact = reserved_contact(record, action)
             outcome = self._ledger.commit(
                 record, contact, state.version, droppable(state.contacts, caps, inputs.now_ms) if contact else ()
             )
             if isinstance(outcome, Committed):
                 return Decided(record, action)
             if isinstance(outcome, Earlier):
-                return self._answer_again(outcome.record, body_digest)
+                return self._answer_again(outcome.record, record.body_digest)
             state = outcome.state
-            if recheck(replace(inputs, state=state), action) is not None:
+            if recheck(replace(inputs, state=state), record.program, action) is not None:
                 record, action = _race_lost(record), NO_ACTION_ACTION
         raise Overloaded(f"customer {inputs.request.customer_id!r} is being decided for too often at once")
 
@@ -157,14 +170,23 @@ class DecisionService:
                 f"request_id {record.request.request_id!r} was already used for this customer with another body; "
                 "use a new request_id for a new request"
             )
-        return Decided(record, _action(self._program_of(record), record.chosen))
+        program = self._policies.program_at(record.program, record.program_version)
+        return Decided(record, program.action(record.chosen))
 
-    def _served(self, program: Program, customer_id: str, now_ms: int) -> ServedFeatures:
-        try:
-            return self._features.begin(program.feature_service, customer_id, now_ms).result()
-        except NotFound:
-            # Not built yet, or dropped: what the program says of missing features applies.
-            return ServedFeatures(FeatureStatus.UNAVAILABLE)
+    def _entrants(self, programs: Sequence[Program], customer_id: str, now_ms: int) -> tuple[Entrant, ...]:
+        """Each program with its features; programs of one FeatureService share one read."""
+        pending: dict[str, Pending[ServedFeatures] | None] = {}
+        for service in dict.fromkeys(program.feature_service for program in programs):
+            try:
+                pending[service] = self._features.begin(service, customer_id, now_ms)
+            except NotFound:
+                # Not built yet, or dropped: what the program says of missing features applies.
+                pending[service] = None
+        served = {
+            service: ServedFeatures(FeatureStatus.UNAVAILABLE) if read is None else read.result()
+            for service, read in pending.items()
+        }
+        return tuple(Entrant(program, served[program.feature_service]) for program in programs)
 
     def _schema(self, program: Program) -> Mapping[str, ValueType]:
         try:
@@ -172,117 +194,39 @@ class DecisionService:
         except NotFound:
             return {}
 
-    def _validate_context(self, program: Program, request: DecideRequest) -> None:
-        declared: dict[str, ValueType] = {**self._schema(program), **program.context}
-        violations = [
-            Violation(f"context[{name!r}]", f"is {type(value).__name__}, but the program expects {declared[name]}")
-            for name, value in request.context.items()
-            if value is not None and name in declared and not conforms(value, declared[name])
-        ]
-        channels = {a.channel for a in program.actions}
-        violations += [
-            Violation(
-                f"channels[{i}]",
-                f"program {program.name!r} has no action on {channel!r}; it has {', '.join(sorted(channels))}",
-            )
-            for i, channel in enumerate(request.channels)
-            if channel not in channels
-        ]
+    def _validate(self, programs: Sequence[Program], request: DecideRequest) -> None:
+        violations = []
+        for program in programs:
+            declared: dict[str, ValueType] = {**self._schema(program), **program.context}
+            violations += [
+                Violation(
+                    f"context[{name!r}]",
+                    f"is {type(value).__name__}, but program {program.name!r} expects {declared[name]}",
+                )
+                for name, value in request.context.items()
+                if value is not None and name in declared and not conforms(value, declared[name])
+            ]
+        if request.channels:
+            known = {action.channel for program in programs for action in program.actions}
+            names = " and ".join(repr(program.name) for program in programs)
+            violations += [
+                Violation(
+                    f"channels[{i}]",
+                    f"there is no action on {channel!r} in {names}; there is {', '.join(sorted(known))}",
+                )
+                for i, channel in enumerate(request.channels)
+                if channel not in known
+            ]
         if violations:
             raise InvalidRequest(violations)
 
-    # ── What became of it ─────────────────────────────────────────────────────────────────────────────────
-
-    def report_activation(
-        self, decision_id: str, status: ActivationStatus, at_ms: int | None = None, detail: str = ""
-    ) -> ActivationResult:
-        """Confirm (SENT) or release (FAILED, SKIPPED) a decision's reservation. Idempotent.
-
-        Raises:
-            NotFound: no such decision within the ledger's retention.
-            Conflict: another status was reported before.
-            InvalidRequest: a NO_ACTION decision cannot have been sent; a time in the future or before the decision.
-        """
-        record = self._ledger.record(decision_id)
-        now_ms = self._clock.now_ms()
-        sent_ms = now_ms if at_ms is None else at_ms
-        if status is ActivationStatus.SENT and not record.is_contact:
-            raise InvalidRequest.of("status", "a NO_ACTION decision has nothing to send; report SKIPPED or nothing")
-        if sent_ms > now_ms + CLOCK_TOLERANCE_MS:
-            raise InvalidRequest.of("at_ms", f"{sent_ms} lies in the future; the server's time is {now_ms}")
-        if sent_ms < record.decided_at_ms - CLOCK_TOLERANCE_MS:
-            raise InvalidRequest.of("at_ms", f"{sent_ms} lies before the decision at {record.decided_at_ms}")
-        # A contact dated before its decision would leave its caps' windows too early.
-        sent_ms = max(sent_ms, record.decided_at_ms)
-        late = record.reservation is not None and sent_ms > record.reservation.lease_expires_at_ms
-        activation = Activation(decision_id, record.request.customer_id, status, sent_ms, now_ms, detail, late)
-        contact = None
-        if status is ActivationStatus.SENT:
-            reserved = _contact(record, _action(self._program_of(record), record.chosen))
-            assert reserved is not None
-            contact = replace(reserved, status=ContactStatus.SENT, from_ms=sent_ms, until_ms=sent_ms)
-        return ActivationResult(duplicate=not self._ledger.activate(activation, contact), late=late)
-
-    def record_outcomes(self, outcomes: Sequence[Outcome]) -> tuple[int, int]:
-        """Log outcomes and let them act at once (counters, suppressions): how many were new, how many known.
-
-        Raises:
-            InvalidRequest: naming those that lie in the future; none is recorded.
-        """
-        policy = self._policies.current().policy
-        now_ms = self._clock.now_ms()
-        refuse_future("outcomes", outcomes, now_ms)
-        recorded = 0
-        for outcome in outcomes:
-            stamped = replace(outcome, received_at_ms=now_ms)
-            recorded += self._ledger.add_outcome(stamped, suppressions_by(policy, stamped, now_ms))
-        return recorded, len(outcomes) - recorded
-
-    def record_events(self, events: Sequence[Event]) -> tuple[int, int]:
-        """Log behavioural events and count them: how many were new, how many known.
-
-        Raises:
-            InvalidRequest: naming those that lie in the future; none is recorded.
-        """
-        now_ms = self._clock.now_ms()
-        refuse_future("events", events, now_ms)
-        recorded = sum(self._ledger.add_event(replace(event, received_at_ms=now_ms)) for event in events)
-        return recorded, len(events) - recorded
-
-    def _program_of(self, record: DecisionRecord) -> Program:
-        return self._policies.program_at(record.program, record.program_version)
-
-
-def _record(
-    decision_id: str, body_digest: str, inputs: Inputs, decision: Decision, timings_us: dict[str, int]
-) -> DecisionRecord:
-    return DecisionRecord(
-        decision_id=decision_id,
-        request=inputs.request,
-        body_digest=body_digest,
-        decided_at_ms=inputs.now_ms,
-        program=inputs.program.name,
-        program_version=inputs.program.version,
-        policy_version=inputs.policy.version,
-        model=decision.model,
-        features=inputs.features,
-        live=decision.live,
-        state=inputs.state,
-        group=decision.group,
-        learning_mode=decision.learning_mode,
-        policy=decision.policy,
-        options=decision.options,
-        exclusions=decision.exclusions,
-        draw=decision.draw,
-        drawn=decision.drawn,
-        chosen=decision.drawn,
-        channel=_action(inputs.program, decision.drawn).channel,
-        reservation=decision.reservation,
-        degradations=decision.degradations,
-        trainable=decision.trainable,
-        encoding_digest=decision.encoding_digest,
-        timings_us=timings_us,
-    )
+    def _caps_of(self, published: Published) -> tuple[FrequencyCap, ...]:
+        """Every cap in force: one program's decision must not make the ledger forget what another's cap counts."""
+        remembered, caps = self._caps
+        if remembered is not published:
+            caps = (*published.policy.caps, *(cap for program in published.programs.values() for cap in program.caps))
+            self._caps = (published, caps)
+        return caps
 
 
 def _race_lost(record: DecisionRecord) -> DecisionRecord:
@@ -296,10 +240,9 @@ def _race_lost(record: DecisionRecord) -> DecisionRecord:
     )
 
 
-def _unlogged(
-    request: DecideRequest, program: Program, policy: ContactPolicy, features: ServedFeatures, now_ms: int
-) -> DecisionRecord:
+def _unlogged(request: DecideRequest, entrant: Entrant, policy: ContactPolicy, now_ms: int) -> DecisionRecord:
     """NO_ACTION without the ledger, because the runner asked for it: neither reserved, nor logged, nor learned from."""
+    program = entrant.program
     group, _ = assign(request.customer_id, program.groups, policy.holdout, request.pinned_group)
     return DecisionRecord(
         decision_id="",
@@ -310,7 +253,7 @@ def _unlogged(
         program_version=program.version,
         policy_version=policy.version,
         model=None,
-        features=features,
+        features=entrant.features,
         live={},
         state=CustomerState(),
         group=group,
@@ -327,25 +270,20 @@ def _unlogged(
     )
 
 
-def _contact(record: DecisionRecord, action: Action) -> Contact | None:
-    if record.reservation is None:
-        return None
-    return Contact(
-        decision_id=record.decision_id,
-        program=record.program,
-        action=action.id,
-        message=action.message,
-        channel=action.channel,
-        tags=action.tags,
-        status=ContactStatus.RESERVED,
-        from_ms=record.reservation.send_at_ms or record.decided_at_ms,
-        until_ms=record.reservation.lease_expires_at_ms,
-    )
+def _program(programs: Sequence[Program], name: str) -> Program:
+    return next(program for program in programs if program.name == name)
 
 
-def _action(program: Program, action_id: str) -> Action:
-    return next(a for a in program.all_actions if a.id == action_id)
+def _named(published: Published, names: Sequence[str]) -> tuple[Program, ...]:
+    """The programs that a request names, in the order of their names.
 
-
-def _known(programs: Mapping[str, Program]) -> str:
-    return f"published are {', '.join(sorted(programs))}" if programs else "none is published yet; use `nba apply`"
+    Raises:
+        NotFound: naming all that are not published.
+    """
+    known = published.programs
+    wanted = sorted(known) if tuple(names) == (ALL_PROGRAMS,) else sorted(names)
+    missing = [name for name in wanted if name not in known]
+    if missing or not wanted:
+        hint = f"published are {', '.join(sorted(known))}" if known else "none is published yet; use `nba apply`"
+        raise NotFound("program", ", ".join(missing) or ALL_PROGRAMS, hint)
+    return tuple(known[name] for name in wanted)

@@ -1,4 +1,4 @@
-"""The three faces of the product over one set of ports: deciding, inquiring, administering."""
+"""The faces of the product over one set of ports: deciding, hearing what became of it, inquiring, administering."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from decision_service.administration import Administration
 from decision_service.core.eligibility import Rules
+from decision_service.feedback import Feedback
 from decision_service.inquiry import Inquiry
-from decision_service.ports import Budgets, Catalogue, Clock, FeatureSource, Ledger, PolicyStore
+from decision_service.ports import Budgets, Catalogue, Clock, FeatureSource, Ledger, PolicyStore, Simulations
 from decision_service.service import DecisionService
+from decision_service.simulation.proposal import CheckedSimulations
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +19,10 @@ class Services:
     """What a worker serves; thread-safe."""
 
     decisions: DecisionService
+    feedback: Feedback
     inquiry: Inquiry
     administration: Administration
+    simulations: Simulations
 
     @classmethod
     def over(
@@ -33,8 +37,10 @@ class Services:
         clock: Clock,
         entropy: Callable[[], float],
         accepting: Callable[[], bool] = lambda: True,
+        simulator: Simulations | None = None,
     ) -> Services:
         """All of them over the same ports; `DecisionService` says what the arguments are."""
+        inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
         return cls(
             DecisionService(
                 policies=policies,
@@ -46,7 +52,10 @@ class Services:
                 clock=clock,
                 entropy=entropy,
                 accepting=accepting,
+                explain=inquiry.explain_record,
             ),
-            Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock),
+            Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock),
+            inquiry,
             Administration(policies=policies, ledger=ledger, catalogue=catalogue, features=features, clock=clock),
+            CheckedSimulations(simulator),
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.memory_warehouse import MemoryWarehouse
 from decision_service.core.customer import CustomerState, EventCounter
-from decision_service.core.decide import Inputs, Scorer, decide
+from decision_service.core.decide import Entrant, Inputs, Scorer, decide
 from decision_service.core.program import Action, ContactPolicy, GroupShares, Program, RewardDefinition
 from decision_service.core.record import (
     Activation,
@@ -20,6 +20,7 @@ from decision_service.core.record import (
     Outcome,
     ServedFeatures,
 )
+from decision_service.core.replay import record_of
 from decision_service.core.values import NO_ACTION, Value, ValueType
 from decision_service.ports import EntryKind, LogEntry
 from tests.logged import T0
@@ -120,40 +121,16 @@ class Shop:
             "timezone": "Europe/Berlin",
         }
         views = tuple(self.now_ms - source.randint(1, 10**9) for _ in range(source.randint(0, 3)))
+        served = ServedFeatures(FeatureStatus.SERVED, features, {"profile": self.now_ms})
         inputs = Inputs(
             DecideRequest(f"r{number}", f"c{number}", (self.program.name,), {"page": source.choice(["home", "söl d"])}),
-            self.program,
+            (Entrant(self.program, served),),
             ContactPolicy(),
-            ServedFeatures(FeatureStatus.SERVED, features, {"profile": self.now_ms}),
             CustomerState(events={"view": EventCounter(len(views), tuple(sorted(views, reverse=True)))}),
             self.now_ms,
         )
-        made = decide(inputs, CelRules(), model, source.random())
-        record = DecisionRecord(
-            decision_id=f"d{number:06}",
-            request=inputs.request,
-            body_digest="",
-            decided_at_ms=self.now_ms,
-            program=self.program.name,
-            program_version=self.program.version,
-            policy_version=0,
-            model=made.model,
-            features=inputs.features,
-            live=made.live,
-            state=inputs.state,
-            group=made.group,
-            learning_mode=made.learning_mode,
-            policy=made.policy,
-            options=made.options,
-            exclusions=made.exclusions,
-            draw=made.draw,
-            drawn=made.drawn,
-            chosen=made.drawn,
-            reservation=made.reservation,
-            degradations=made.degradations,
-            trainable=made.trainable,
-            encoding_digest=made.encoding_digest,
-        )
+        made = decide(inputs, CelRules(), {self.program.name: model}, source.random())
+        record = record_of(inputs, made, decision_id=f"d{number:06}")
         return record, segment
 
     def _load(self, bodies: list[DecisionRecord | Activation | Outcome]) -> None:

@@ -1,23 +1,25 @@
 """The functional core of Decide: gathered inputs to a decision. No IO, no clock, no randomness of its own.
 
-`replay` recomputes a record with the same function, so a record whose inputs are complete reproduces its outputs
-bit for bit.
+Every program that takes part proposes a distribution over its own feasible actions, as if it were alone; where there
+are several, they then compete for who decides. The draw is over the actions of all of them. `replay` recomputes a
+record with the same function, so a record whose inputs are complete reproduces its outputs bit for bit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from decision_service.core import encoding
+from decision_service.core.arbitration import Competitor, Due, compete, scores, slot_price
 from decision_service.core.customer import CustomerState
 from decision_service.core.eligibility import Rules, RuleVariables
 from decision_service.core.errors import InvalidDistribution
-from decision_service.core.exploration import Distribution, explore, one_hot, uniform
+from decision_service.core.exploration import Distribution, Shaped, one_hot, shape, uniform
 from decision_service.core.groups import assign
 from decision_service.core.live import live_values
 from decision_service.core.program import (
@@ -29,8 +31,10 @@ from decision_service.core.program import (
     Program,
     WhenFeaturesMissing,
 )
+from decision_service.core.quiet_hours import applicable, ends_at_ms, zone_named
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
+    Candidate,
     DecideRequest,
     Exclusion,
     FeatureStatus,
@@ -43,6 +47,8 @@ from decision_service.core.record import (
 from decision_service.core.sampling import draw_index, validate
 from decision_service.core.shrink import Feasible, Guardrails, shrink
 from decision_service.core.values import NO_ACTION, Values
+
+Rewards = npt.NDArray[np.float64]
 
 
 class Scorer(Protocol):
@@ -58,11 +64,16 @@ class Scorer(Protocol):
         """The FeatureService whose features it was trained on."""
         ...
 
+    @property
+    def examples(self) -> Mapping[str, int] | None:
+        """Action id → decisions that it has learned from; None if its artifact does not say."""
+        ...
+
     def encode(self, shared: Values, actions: Sequence[Action]) -> str:
         """The model's input text for these actions; of `shared` it takes the values it was trained on."""
         ...
 
-    def predict(self, encoded: str, n_actions: int) -> npt.NDArray[np.float64]:
+    def predict(self, encoded: str, n_actions: int) -> Rewards:
         """Predicted rewards, shape (n_actions,); in the order of the actions encoded; may be non-finite.
 
         Thread-safe.
@@ -71,123 +82,159 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Entrant:
+    """A program that takes part, with the features served for it."""
+
+    program: Program
+    features: ServedFeatures
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a decision depends on, but the draw and the model."""
+    """Everything a decision depends on, but the draw and the models. `entrants` are in the order of their names."""
 
     request: DecideRequest
-    program: Program
+    entrants: tuple[Entrant, ...]
     policy: ContactPolicy
-    features: ServedFeatures
     state: CustomerState
     now_ms: int
+    budget_levels: Mapping[str, int] = field(default_factory=dict)
+
+    def guardrails(self, entrant: Entrant, now_ms: int | None = None) -> Guardrails:
+        """What the contact policy and one program say of the customer; as of `now_ms` by default."""
+        return Guardrails(
+            entrant.program,
+            self.policy,
+            entrant.features.values,
+            self.request.context,
+            self.state,
+            self.now_ms if now_ms is None else now_ms,
+            self.budget_levels,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided, with every intermediate that the record keeps."""
+    """What was decided, with every intermediate that the record keeps.
 
-    live: Values
-    group: Group
-    learning_mode: LearningMode
-    policy: PolicyKind
-    model: ModelVersion | None
-    options: tuple[Option, ...]
-    exclusions: tuple[Exclusion, ...]
+    candidates: in the order of the inputs' entrants; `winner` is the position of the one that decided.
+    drawn: the action drawn. timezone: the zone that the guardrails went by; empty if unknown.
+    """
+
+    candidates: tuple[Candidate, ...]
+    winner: int
     draw: float
     drawn: str
     reservation: Reservation | None
-    degradations: tuple[Reason, ...]
     trainable: bool
-    encoding_digest: str
+    timezone: str
+
+    @property
+    def decided(self) -> Candidate:
+        """The candidate that decided."""
+        return self.candidates[self.winner]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """What the model says of the feasible actions, or why it could not."""
+@dataclass(slots=True)
+class _Proposal:
+    """One program's part, as it takes shape. `offered`: the feasible actions that the model could choose among, before
+    a baseline is served instead of them."""
 
-    predicted: npt.NDArray[np.float64] | None = None
-    distribution: Distribution | None = None
+    entrant: Entrant
+    group: Group
+    live: Values
+    variables: RuleVariables
+    guardrails: Guardrails | None
+    offered: list[Feasible]
+    exclusions: list[Exclusion]
+    degradations: list[Reason]
+    model: Scorer | None
+    kept: list[Feasible] = field(default_factory=list)
+    predicted: Rewards | None = None
     digest: str = ""
-    degradation: Reason | None = None
+    due: list[Action] = field(default_factory=list)
+    prices: Rewards | None = None
+    scores: Rewards | None = None
+    policy: PolicyKind = PolicyKind.UNIFORM
+    distribution: Distribution = field(default_factory=lambda: one_hot(1, 0))
+    shaped: Shaped | None = None
+
+    @property
+    def program(self) -> Program:
+        return self.entrant.program
+
+    @property
+    def serves_baseline(self) -> bool:
+        return self.group is Group.BUSINESS_AS_USUAL or (
+            self.group is Group.TREATMENT and self.program.learning_mode is not LearningMode.ONLINE
+        )
+
+    @property
+    def is_apprentice(self) -> bool:
+        return self.group is Group.TREATMENT and self.program.learning_mode is LearningMode.APPRENTICE
+
+    @property
+    def asks_model(self) -> bool:
+        """Whether the model's scores matter to this program's own distribution."""
+        return self.group is Group.TREATMENT and (self.is_apprentice or not self.serves_baseline)
 
 
-def decide(inputs: Inputs, rules: Rules, model: Scorer | None, draw: float) -> Decision:
-    """Steps 2 and 4 to 6 of the Decide cycle. `draw` is uniform in [0, 1)."""
-    request, program, policy = inputs.request, inputs.program, inputs.policy
-    group, _ = assign(request.customer_id, program.groups, policy.holdout, request.pinned_group)
-    live = live_values(program, inputs.state, inputs.now_ms)
-    degradations = _feature_degradations(inputs.features)
-    variables = RuleVariables.of(inputs.features.values, live, request.context)
+def decide(inputs: Inputs, rules: Rules, models: Mapping[str, Scorer | None], draw: float) -> Decision:
+    """Steps 2 and 4 to 6 of the Decide cycle. models: program → its champion. `draw` is uniform in [0, 1)."""
+    proposals = [_shrunk(inputs, entrant, rules, models.get(entrant.program.name)) for entrant in inputs.entrants]
+    is_contest = len(proposals) > 1
+    for proposal in proposals:
+        # Where programs compete, each is scored whatever the customer's group in it: see `Competitor.score`.
+        if proposal.asks_model or (is_contest and proposal.offered):
+            _score(inputs, proposal)
+    _price_last_slots(inputs, rules, proposals)
+    for proposal in proposals:
+        _distribute(proposal, rules)
+    shares = compete([_competitor(p) for p in proposals], inputs.policy.arbitration) if is_contest else np.ones(1)
 
-    if withheld := _withheld(group, program, degradations):
-        kept: list[Feasible] = []
-        exclusions = [Exclusion(a.id, withheld) for a in program.actions]
-    else:
-        guardrails = _guardrails(inputs)
-        kept, exclusions = shrink(program, request.channels, rules, variables, guardrails, inputs.now_ms)
-
-    serves_baseline = group is Group.BUSINESS_AS_USUAL or (
-        group is Group.TREATMENT and program.learning_mode is not LearningMode.ONLINE
-    )
-    baseline = _baseline(program, kept, rules, variables) if serves_baseline else NO_ACTION
-    is_apprentice = group is Group.TREATMENT and program.learning_mode is LearningMode.APPRENTICE
-    if serves_baseline and not is_apprentice:
-        exclusions += [Exclusion(f.action.id, Reason.BASELINE_ONLY, baseline) for f in kept if f.action.id != baseline]
-        kept = [f for f in kept if f.action.id == baseline]
-
-    actions = [*(f.action for f in kept), NO_ACTION_ACTION]
-    scored = _Scored()
-    if group is Group.TREATMENT and (is_apprentice or not serves_baseline):
-        scored = _score(inputs, live, actions, model)
-        if scored.degradation is not None:
-            degradations.append(scored.degradation)
-
-    if serves_baseline:
-        kind = PolicyKind.BASELINE
-        distribution = one_hot(len(actions), next(i for i, a in enumerate(actions) if a.id == baseline))
-    elif group is Group.HOLDOUT:
-        kind, distribution = PolicyKind.HOLDOUT, one_hot(len(actions), len(actions) - 1)
-    elif scored.distribution is not None:
-        kind, distribution = PolicyKind.MODEL, scored.distribution
-    else:
-        kind, distribution = PolicyKind.UNIFORM, uniform(len(actions))
-
-    drawn = draw_index(validate(distribution, len(actions)), draw)
+    union = np.concatenate([share * p.distribution for share, p in zip(shares, proposals, strict=True)])
+    position = draw_index(validate(union, len(union)), draw)
+    winner = 0
+    while position >= len(proposals[winner].distribution):
+        position -= len(proposals[winner].distribution)
+        winner += 1
+    decided = proposals[winner]
+    chosen = decided.kept[position] if position < len(decided.kept) else None
     return Decision(
-        live=live,
-        group=group,
-        learning_mode=program.learning_mode,
-        policy=kind,
-        model=model.version if model is not None and scored.predicted is not None else None,
-        options=_options(actions, distribution, scored, is_apprentice),
-        exclusions=tuple(exclusions),
+        candidates=tuple(_candidate(p, share) for p, share in zip(proposals, shares.tolist(), strict=True)),
+        winner=winner,
         draw=draw,
-        drawn=actions[drawn].id,
-        reservation=_reservation(kept[drawn]) if drawn < len(kept) else None,
-        degradations=tuple(degradations),
-        trainable=kind in (PolicyKind.MODEL, PolicyKind.UNIFORM),
-        encoding_digest=scored.digest,
+        drawn=chosen.action.id if chosen else NO_ACTION,
+        reservation=_reservation(chosen) if chosen else None,
+        trainable=decided.policy in (PolicyKind.MODEL, PolicyKind.UNIFORM),
+        timezone=decided.guardrails.zone_name if decided.guardrails else "",
     )
 
 
-def recheck(inputs: Inputs, action: Action) -> Exclusion | None:
+def recheck(inputs: Inputs, program: str, action: Action) -> Exclusion | None:
     """After the customer's state moved: why the drawn action is no longer feasible, or None if it still is.
 
     `inputs.state` is the fresh state; the same guardrails as before the draw are asked.
     """
-    verdict = _guardrails(inputs).check(action)
+    entrant = next(e for e in inputs.entrants if e.program.name == program)
+    verdict = inputs.guardrails(entrant).check(action)
     return verdict if isinstance(verdict, Exclusion) else None
 
 
-def _guardrails(inputs: Inputs) -> Guardrails:
-    return Guardrails(
-        inputs.program,
-        inputs.policy,
-        inputs.features.values,
-        inputs.request.context,
-        inputs.state,
-        inputs.now_ms,
-    )
+def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None) -> _Proposal:
+    request, program = inputs.request, entrant.program
+    group, _ = assign(request.customer_id, program.groups, inputs.policy.holdout, request.pinned_group)
+    live = live_values(program, inputs.state, inputs.now_ms)
+    variables = RuleVariables.of(entrant.features.values, live, request.context)
+    degradations = _feature_degradations(entrant.features)
+    guardrails = None
+    if withheld := _withheld(group, program, degradations):
+        offered: list[Feasible] = []
+        exclusions = [Exclusion(a.id, withheld) for a in program.actions]
+    else:
+        guardrails = inputs.guardrails(entrant)
+        offered, exclusions = shrink(program, request.channels, rules, variables, guardrails, inputs.now_ms)
+    return _Proposal(entrant, group, live, variables, guardrails, offered, exclusions, degradations, model)
 
 
 def _feature_degradations(features: ServedFeatures) -> list[Reason]:
@@ -210,47 +257,183 @@ def _withheld(group: Group, program: Program, degradations: Sequence[Reason]) ->
     return None
 
 
-def _baseline(program: Program, kept: Sequence[Feasible], rules: Rules, variables: RuleVariables) -> str:
+def _score(inputs: Inputs, proposal: _Proposal) -> None:
+    actions = [*(f.action for f in proposal.offered), NO_ACTION_ACTION]
+    predicted, proposal.digest, degradation = _predicted(inputs, proposal, actions)
+    if degradation is None and predicted is not None:
+        proposal.predicted, proposal.scores = predicted, scores(proposal.program, actions, predicted)
+    elif degradation is not None and proposal.asks_model:
+        proposal.degradations.append(degradation)
+
+
+def _predicted(
+    inputs: Inputs, proposal: _Proposal, actions: Sequence[Action]
+) -> tuple[Rewards | None, str, Reason | None]:
+    """The model's estimates, the digest of its input text, and why there are none."""
+    model, entrant = proposal.model, proposal.entrant
+    if model is None:
+        return None, "", Reason.MODEL_MISSING
+    if model.feature_service != entrant.program.feature_service:
+        return None, "", Reason.MODEL_REJECTED
+    known = encoding.known_values(entrant.features.values, proposal.live, inputs.request.context)
+    encoded = model.encode(known, actions)
+    predicted = model.predict(encoded, len(actions))
+    if predicted.shape != (len(actions),) or not np.isfinite(predicted).all():
+        return None, encoding.digest(encoded), Reason.MODEL_REJECTED
+    return predicted, encoding.digest(encoded), None
+
+
+def _price_last_slots(inputs: Inputs, rules: Rules, proposals: Sequence[_Proposal]) -> None:
+    """Charge actions that would take a cap's last slot for the due actions that would then find none."""
+    arbitration = inputs.policy.arbitration
+    if arbitration.due_within_s == 0 or not any(f.last_slots for p in proposals for f in p.offered):
+        return
+    due = [d for p in proposals for d in _due(inputs, rules, p)]
+    if not due:
+        return
+    for proposal in proposals:
+        if proposal.predicted is None:
+            continue
+        actions = [*(f.action for f in proposal.offered), NO_ACTION_ACTION]
+        in_currency = [slot_price(f.action, f.last_slots, due) for f in proposal.offered]
+        prices = np.array([*in_currency, 0.0]) / proposal.program.value
+        if prices.any():
+            proposal.prices = prices
+            proposal.scores = scores(proposal.program, actions, proposal.predicted, prices)
+
+
+def _due(inputs: Inputs, rules: Rules, proposal: _Proposal) -> list[Due]:
+    """The actions of a program that are not allowed now but will be within the policy's horizon, by their scores."""
+    if proposal.guardrails is None or proposal.model is None:
+        return []
+    program, arbitration = proposal.program, inputs.policy.arbitration
+    actions = {action.id: action for action in program.actions}
+    soon: list[Action] = []
+    for exclusion in proposal.exclusions:
+        action = actions[exclusion.action]
+        at_ms = _opens_at_ms(inputs, proposal, exclusion, action)
+        if at_ms is None or at_ms > inputs.now_ms + arbitration.due_within_s * 1000:
+            continue
+        wanted = [rule for rule in (program.audience, action.eligible) if rule is not None]
+        if any(result is not True for result in rules.evaluate(wanted, proposal.variables)):
+            continue
+        if isinstance(inputs.guardrails(proposal.entrant, at_ms).check(action), Feasible):
+            soon.append(action)
+    if not soon:
+        return []
+    predicted, _, _ = _predicted(inputs, proposal, [*soon, NO_ACTION_ACTION])
+    if predicted is None:
+        return []
+    worth = arbitration.due_discount * scores(program, [*soon, NO_ACTION_ACTION], predicted)
+    return [Due(program, action, score) for action, score in zip(soon, worth.tolist(), strict=False)]
+
+
+def _opens_at_ms(inputs: Inputs, proposal: _Proposal, exclusion: Exclusion, action: Action) -> int | None:
+    """When what excludes the action passes by itself: its start, or the end of quiet hours; None for anything else."""
+    program = proposal.program
+    if exclusion.reason is Reason.NOT_STARTED:
+        return max(program.starts_at_ms or 0, action.starts_at_ms or 0)
+    if exclusion.reason is not Reason.QUIET_HOURS or proposal.guardrails is None:
+        return None
+    zone = zone_named(proposal.guardrails.zone_name)
+    quiet = applicable((*inputs.policy.quiet_hours, *program.quiet_hours), action.channel)
+    ends = [ends_at_ms(q, inputs.now_ms, zone) for q in quiet] if zone is not None else []
+    return max((end for end in ends if end is not None), default=None)
+
+
+def _distribute(proposal: _Proposal, rules: Rules) -> None:
+    """The program's own distribution over its feasible actions and NO_ACTION, by group and learning mode."""
+    program, offered = proposal.program, proposal.offered
+    baseline = _baseline(proposal, rules) if proposal.serves_baseline else NO_ACTION
+    hides_rest = proposal.serves_baseline and not proposal.is_apprentice
+    proposal.kept = [f for f in offered if f.action.id == baseline] if hides_rest else offered
+    if hides_rest:
+        proposal.exclusions += [
+            Exclusion(f.action.id, Reason.BASELINE_ONLY, baseline) for f in offered if f.action.id != baseline
+        ]
+    actions = [*(f.action for f in proposal.kept), NO_ACTION_ACTION]
+    if proposal.asks_model and proposal.predicted is not None:
+        examples = proposal.model.examples if proposal.model is not None else None
+        try:
+            proposal.shaped = shape(proposal.predicted, actions, program.exploration, examples, proposal.prices)
+        except InvalidDistribution:
+            proposal.predicted = proposal.scores = None
+            proposal.degradations.append(Reason.MODEL_REJECTED)
+    if proposal.serves_baseline:
+        proposal.policy = PolicyKind.BASELINE
+        proposal.distribution = one_hot(len(actions), next(i for i, a in enumerate(actions) if a.id == baseline))
+    elif proposal.group is Group.HOLDOUT:
+        proposal.policy, proposal.distribution = PolicyKind.HOLDOUT, one_hot(len(actions), len(actions) - 1)
+    elif proposal.shaped is not None:
+        proposal.policy, proposal.distribution = PolicyKind.MODEL, proposal.shaped.final
+    else:
+        proposal.policy, proposal.distribution = PolicyKind.UNIFORM, uniform(len(actions))
+
+
+def _baseline(proposal: _Proposal, rules: Rules) -> str:
     """The first baseline rule that holds and whose action is feasible; NO_ACTION if none is."""
-    feasible = {NO_ACTION, *(f.action.id for f in kept)}
-    for rule in program.baseline:
-        if rule.action in feasible and (rule.when is None or rules.evaluate([rule.when], variables)[0] is True):
+    feasible = {NO_ACTION, *(f.action.id for f in proposal.offered)}
+    for rule in proposal.program.baseline:
+        if rule.action in feasible and (
+            rule.when is None or rules.evaluate([rule.when], proposal.variables)[0] is True
+        ):
             return rule.action
     return NO_ACTION
 
 
-def _score(inputs: Inputs, live: Values, actions: Sequence[Action], model: Scorer | None) -> _Scored:
-    if model is None:
-        return _Scored(degradation=Reason.MODEL_MISSING)
-    if model.feature_service != inputs.program.feature_service:
-        return _Scored(degradation=Reason.MODEL_REJECTED)
-    encoded = model.encode(encoding.known_values(inputs.features.values, live, inputs.request.context), actions)
-    digest = encoding.digest(encoded)
-    predicted = model.predict(encoded, len(actions))
-    if predicted.shape != (len(actions),) or not np.isfinite(predicted).all():
-        return _Scored(digest=digest, degradation=Reason.MODEL_REJECTED)
-    try:
-        return _Scored(predicted, explore(predicted, inputs.program.exploration), digest)
-    except InvalidDistribution:
-        return _Scored(digest=digest, degradation=Reason.MODEL_REJECTED)
+def _competitor(proposal: _Proposal) -> Competitor | None:
+    if not proposal.offered:
+        return None
+    return Competitor(proposal.program.priority, _best(proposal) or 0.0)
 
 
-def _options(
-    actions: Sequence[Action], distribution: Distribution, scored: _Scored, is_apprentice: bool
-) -> tuple[Option, ...]:
-    predicted = scored.predicted.tolist() if scored.predicted is not None else [None] * len(actions)
-    apprentice = (
-        scored.distribution.tolist() if is_apprentice and scored.distribution is not None else [None] * len(actions)
+def _best(proposal: _Proposal) -> float | None:
+    return None if proposal.scores is None or not proposal.offered else float(proposal.scores[:-1].max())
+
+
+def _candidate(proposal: _Proposal, probability: float) -> Candidate:
+    return Candidate(
+        program=proposal.program.name,
+        program_version=proposal.program.version,
+        probability=probability,
+        score=_best(proposal),
+        group=proposal.group,
+        learning_mode=proposal.program.learning_mode,
+        policy=proposal.policy,
+        model=proposal.model.version if proposal.model is not None and proposal.predicted is not None else None,
+        features=proposal.entrant.features,
+        live=proposal.live,
+        options=_options(proposal),
+        exclusions=tuple(proposal.exclusions),
+        degradations=tuple(proposal.degradations),
+        encoding_digest=proposal.digest,
     )
+
+
+def _options(proposal: _Proposal) -> tuple[Option, ...]:
+    """What was feasible, each with what the model says of it; for a baseline that hides the rest, that one alone."""
+    position = {f.action.id: i for i, f in enumerate(proposal.offered)} | {NO_ACTION: len(proposal.offered)}
+    ids = [*(f.action.id for f in proposal.kept), NO_ACTION]
+    predicted = proposal.predicted.tolist() if proposal.predicted is not None else None
+    worth = proposal.scores.tolist() if proposal.scores is not None else None
+    base = proposal.shaped.base.tolist() if proposal.shaped is not None else None
+    shadow = proposal.shaped.final.tolist() if proposal.shaped is not None and proposal.is_apprentice else None
     return tuple(
-        Option(action.id, probability, reward, shadow)
-        for action, probability, reward, shadow in zip(
-            actions, distribution.tolist(), predicted, apprentice, strict=True
+        Option(
+            action=action,
+            probability=probability,
+            predicted_reward=predicted[position[action]] if predicted else None,
+            apprentice_probability=shadow[i] if shadow else None,
+            score=worth[position[action]] if worth else None,
+            base_probability=base[i] if base else None,
         )
+        for i, (action, probability) in enumerate(zip(ids, proposal.distribution.tolist(), strict=True))
     )
 
 
 def _reservation(feasible: Feasible) -> Reservation:
     return Reservation(
-        lease_expires_at_ms=feasible.span.until_ms, send_at_ms=feasible.span.from_ms if feasible.queued else None
+        lease_expires_at_ms=feasible.span.until_ms,
+        send_at_ms=feasible.span.from_ms if feasible.queued else None,
+        tokens=feasible.tokens,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from decision_service.core.caps import DAY_MS, holding
+from decision_service.core.caps import DAY_MS
 from decision_service.core.customer import CustomerState
-from decision_service.core.program import Program
+from decision_service.core.program import CapCounts, Program
 from decision_service.core.values import Value
 
 WINDOWS_DAYS = (1, 7, 30)
@@ -24,7 +24,7 @@ def live_names(program: Program) -> tuple[str, ...]:
 def live_values(program: Program, state: CustomerState, now_ms: int) -> dict[str, Value | None]:
     """Values for `live_names`. Counts are within the latest MAX_RECENT_EVENTS; hours are None if it never happened."""
     values: dict[str, Value | None] = {}
-    contacts = [c.from_ms for c in holding(state.contacts, now_ms)]
+    contacts = [c.from_ms for c in state.contacts if c.counts(CapCounts.ACTIVATED, now_ms)]
     _describe(values, "contacts_{}d", "hours_since_contact", contacts, now_ms)
     for event in program.live_events:
         counter = state.events.get(event)

@@ -375,3 +375,14 @@ class Program:
     def all_actions(self) -> tuple[Action, ...]:
         """The program's actions, then NO_ACTION."""
         return (*self.actions, NO_ACTION_ACTION)
+
+    def action(self, action_id: str) -> Action:
+        """The action of that id, or NO_ACTION.
+
+        Raises:
+            KeyError: the program has no such action.
+        """
+        for action in self.all_actions:
+            if action.id == action_id:
+                return action
+        raise KeyError(action_id)

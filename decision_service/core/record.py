@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from decision_service.core.customer import CustomerState
-from decision_service.core.program import Group, LearningMode
+from decision_service.core.customer import Contact, ContactStatus, CustomerState
+from decision_service.core.program import Action, Group, LearningMode
 from decision_service.core.reasons import Reason
 from decision_service.core.values import NO_ACTION, Values
 
@@ -225,6 +225,27 @@ class DecisionRecord:
         return self.program_probability * given_program
 
     @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every program that took part, in the order of their names."""
+        decided = Candidate(
+            program=self.program,
+            program_version=self.program_version,
+            probability=self.program_probability,
+            score=self.program_score,
+            group=self.group,
+            learning_mode=self.learning_mode,
+            policy=self.policy,
+            model=self.model,
+            features=self.features,
+            live=self.live,
+            options=self.options,
+            exclusions=self.exclusions,
+            degradations=tuple(d for d in self.degradations if d is not Reason.CAP_RACE_LOST),
+            encoding_digest=self.encoding_digest,
+        )
+        return tuple(sorted((decided, *self.others), key=lambda candidate: candidate.program))
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """What was particular about this answer: degradations, and why nothing but NO_ACTION was feasible."""
         blocked = () if len(self.options) > 1 else (e.reason for e in self.exclusions)
@@ -234,6 +255,24 @@ class DecisionRecord:
     def is_contact(self) -> bool:
         """Whether the runner is to contact the customer."""
         return self.chosen != NO_ACTION
+
+
+def reserved_contact(record: DecisionRecord, action: Action) -> Contact | None:
+    """The contact that a decision for `action` reserves; None where nothing is reserved."""
+    if record.reservation is None:
+        return None
+    return Contact(
+        decision_id=record.decision_id,
+        program=record.program,
+        action=action.id,
+        message=action.message,
+        channel=action.channel,
+        tags=action.tags,
+        status=ContactStatus.RESERVED,
+        from_ms=record.reservation.send_at_ms or record.decided_at_ms,
+        until_ms=record.reservation.lease_expires_at_ms,
+        counted=action.counts_toward_caps,
+    )
 
 
 class ActivationStatus(StrEnum):

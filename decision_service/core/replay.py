@@ -1,11 +1,13 @@
-"""Comparing a logged decision with its recomputation."""
+"""From a decision to its record and back, and comparing a logged decision with its recomputation."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
-from decision_service.core.decide import Decision
-from decision_service.core.record import DecisionRecord
+from decision_service.core.decide import Decision, Entrant, Inputs
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.record import Candidate, DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,24 +18,81 @@ class ReplayResult:
     differences: tuple[str, ...] = ()
 
 
+def record_of(
+    inputs: Inputs,
+    decision: Decision,
+    body_digest: str = "",
+    timings_us: Mapping[str, int] | None = None,
+    decision_id: str = "",
+) -> DecisionRecord:
+    """What is logged of a decision; `inputs_of` gets its inputs back."""
+    decided = decision.decided
+    program = inputs.entrants[decision.winner].program
+    return DecisionRecord(
+        decision_id=decision_id,
+        request=inputs.request,
+        body_digest=body_digest,
+        decided_at_ms=inputs.now_ms,
+        program=decided.program,
+        program_version=decided.program_version,
+        policy_version=inputs.policy.version,
+        model=decided.model,
+        features=decided.features,
+        live=decided.live,
+        state=inputs.state,
+        group=decided.group,
+        learning_mode=decided.learning_mode,
+        policy=decided.policy,
+        options=decided.options,
+        exclusions=decided.exclusions,
+        draw=decision.draw,
+        drawn=decision.drawn,
+        chosen=decision.drawn,
+        channel=program.action(decision.drawn).channel,
+        reservation=decision.reservation,
+        degradations=decided.degradations,
+        trainable=decision.trainable,
+        encoding_digest=decided.encoding_digest,
+        timings_us=timings_us or {},
+        program_probability=decided.probability,
+        program_score=decided.score,
+        others=tuple(c for i, c in enumerate(decision.candidates) if i != decision.winner),
+        timezone=decision.timezone,
+        budget_levels=inputs.budget_levels,
+    )
+
+
+def inputs_of(record: DecisionRecord, programs: Mapping[str, Program], policy: ContactPolicy) -> Inputs:
+    """What the decision was made of. programs: name → the version that took part."""
+    return Inputs(
+        request=record.request,
+        entrants=tuple(Entrant(programs[c.program], c.features) for c in record.candidates),
+        policy=policy,
+        state=record.state,
+        now_ms=record.decided_at_ms,
+        budget_levels=record.budget_levels,
+    )
+
+
 def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
     """Field by field, without tolerance. A lost race is compared up to its draw: what came after is not replayable."""
-    logged: dict[str, object] = {
-        "group": record.group,
-        "learning_mode": record.learning_mode,
-        "policy": record.policy,
-        "model": record.model,
-        "live": dict(record.live),
-        "options": record.options,
-        "exclusions": record.exclusions,
-        "drawn": record.drawn,
-        "encoding_digest": record.encoding_digest,
-    }
-    recomputed: dict[str, object] = {name: getattr(again, name) for name in logged}
-    recomputed["live"] = dict(again.live)
-    if record.chosen == record.drawn:
-        logged["reservation"], recomputed["reservation"] = record.reservation, again.reservation
-    differences = tuple(
-        f"{name}: {logged[name]} → {recomputed[name]}" for name in logged if logged[name] != recomputed[name]
+    differences = _differences(
+        "", {"program": record.program, "drawn": record.drawn}, {"program": again.decided.program, "drawn": again.drawn}
     )
-    return ReplayResult(not differences, differences)
+    for logged, recomputed in zip(record.candidates, again.candidates, strict=True):
+        prefix = f"{logged.program}." if record.others else ""
+        differences += _differences(prefix, _outputs(logged), _outputs(recomputed))
+    if record.chosen == record.drawn:
+        differences += _differences("", {"reservation": record.reservation}, {"reservation": again.reservation})
+    return ReplayResult(not differences, tuple(differences))
+
+
+def _outputs(candidate: Candidate) -> dict[str, object]:
+    values = {field.name: getattr(candidate, field.name) for field in fields(candidate)}
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+def _differences(prefix: str, logged: Mapping[str, object], recomputed: Mapping[str, object]) -> list[str]:
+    return [
+        f"{prefix}{name}: {logged[name]} → {recomputed[name]}" for name in logged if logged[name] != recomputed[name]
+    ]

@@ -13,7 +13,7 @@ import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.core.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
-from decision_service.core.decide import Decision, Inputs, decide, recheck
+from decision_service.core.decide import Decision, Entrant, Inputs, decide, recheck
 from decision_service.core.program import (
     Action,
     BaselineRule,
@@ -63,7 +63,7 @@ PROGRAM = Program(
 )
 REQUEST = DecideRequest("r", "c", ("p",))
 FEATURES = ServedFeatures(FeatureStatus.SERVED, {"age": 40, "timezone": "Europe/Berlin"}, {"v": NOW})
-INPUTS = Inputs(REQUEST, PROGRAM, ContactPolicy(), FEATURES, CustomerState(), NOW)
+INPUTS = Inputs(REQUEST, (Entrant(PROGRAM, FEATURES),), ContactPolicy(), CustomerState(), NOW)
 
 
 class Ranked:
@@ -71,6 +71,7 @@ class Ranked:
 
     version = ModelVersion("m", "1", "1")
     feature_service = "s"
+    examples = None
 
     def __init__(self, scores: Sequence[float] | None = None) -> None:
         self.scores = scores
@@ -89,7 +90,14 @@ def pinned(group: Group, inputs: Inputs = INPUTS) -> Inputs:
 
 def with_program(inputs: Inputs = INPUTS, **changes: object) -> Inputs:
     """The same inputs with another program."""
-    return replace(inputs, program=replace(inputs.program, **changes))  # type: ignore[arg-type]
+    (entrant,) = inputs.entrants
+    return replace(inputs, entrants=(replace(entrant, program=replace(entrant.program, **changes)),))  # type: ignore[arg-type]
+
+
+def with_features(features: ServedFeatures, inputs: Inputs = INPUTS) -> Inputs:
+    """The same inputs with other features served."""
+    (entrant,) = inputs.entrants
+    return replace(inputs, entrants=(replace(entrant, features=features),))
 
 
 def with_policy(**changes: object) -> Inputs:
@@ -99,12 +107,12 @@ def with_policy(**changes: object) -> Inputs:
 
 def reasons(decision: Decision) -> dict[str, Reason]:
     """Exclusions by action."""
-    return {e.action: e.reason for e in decision.exclusions}
+    return {e.action: e.reason for e in decision.decided.exclusions}
 
 
 def probabilities(decision: Decision) -> dict[str, float]:
     """Probabilities by action."""
-    return {o.action: o.probability for o in decision.options}
+    return {o.action: o.probability for o in decision.decided.options}
 
 
 def sent(**changes: object) -> CustomerState:
@@ -144,9 +152,9 @@ CASES: dict[str, tuple[Inputs, Ranked | None]] = {
 def test_frequencies_match_the_logged_probabilities(case: str) -> None:
     """Law 1: over seeded draws, the chi-square of drawn against logged stays below its 99.9th percentile."""
     inputs, model = CASES[case]
-    logged = probabilities(decide(inputs, RULES, model, 0.5))
+    logged = probabilities(decide(inputs, RULES, {"p": model}, 0.5))
     n = 4_000
-    counts = Counter(decide(inputs, RULES, model, u).drawn for u in np.random.default_rng(11).random(n))
+    counts = Counter(decide(inputs, RULES, {"p": model}, u).drawn for u in np.random.default_rng(11).random(n))
     assert set(counts) <= {a for a, p in logged.items() if p > 0}
     statistic = sum((counts[a] - n * p) ** 2 / (n * p) for a, p in logged.items() if p > 0)
     assert statistic < 20.5  # at most 5 feasible actions: 99.9th percentile at 4 degrees of freedom is 18.5
@@ -156,75 +164,79 @@ def test_frequencies_match_the_logged_probabilities(case: str) -> None:
 def test_every_action_is_feasible_or_excluded_once(case: str) -> None:
     """Law 2: options and exclusions partition the actions; options are a distribution and end with NO_ACTION."""
     inputs, model = CASES[case]
-    decision = decide(inputs, RULES, model, 0.5)
-    options, excluded = [o.action for o in decision.options], [e.action for e in decision.exclusions]
-    assert sorted(options + excluded) == sorted(a.id for a in inputs.program.all_actions)
+    decision = decide(inputs, RULES, {"p": model}, 0.5)
+    options, excluded = [o.action for o in decision.decided.options], [e.action for e in decision.decided.exclusions]
+    assert sorted(options + excluded) == sorted(a.id for a in inputs.entrants[0].program.all_actions)
     assert options[-1] == NO_ACTION
-    assert sum(o.probability for o in decision.options) == pytest.approx(1.0, abs=1e-9)
-    assert all(o.probability >= 0 for o in decision.options)
+    assert sum(o.probability for o in decision.decided.options) == pytest.approx(1.0, abs=1e-9)
+    assert all(o.probability >= 0 for o in decision.decided.options)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_same_inputs_and_draw_give_the_same_decision(case: str) -> None:
     """Law 5, in the core: equal in every field."""
     inputs, model = CASES[case]
-    assert decide(inputs, RULES, model, 0.123456) == decide(inputs, RULES, model, 0.123456)
+    assert decide(inputs, RULES, {"p": model}, 0.123456) == decide(inputs, RULES, {"p": model}, 0.123456)
 
 
 def test_the_model_explores_with_its_floor() -> None:
     """ε-greedy over five feasible actions by hand: floor 0.02 mixed into 0.76 and 0.06."""
-    decision = decide(INPUTS, RULES, Ranked(), 0.5)
+    decision = decide(INPUTS, RULES, {"p": Ranked()}, 0.5)
     assert probabilities(decision)["email_promo"] == pytest.approx(0.9 * 0.76 + 0.02)
     assert probabilities(decision)[NO_ACTION] == pytest.approx(0.9 * 0.06 + 0.02)
-    assert [o.predicted_reward for o in decision.options] == [5, 4, 3, 2, 1]
-    assert (decision.policy, decision.trainable, decision.model) == (PolicyKind.MODEL, True, Ranked.version)
-    assert decision.encoding_digest
+    assert [o.predicted_reward for o in decision.decided.options] == [5, 4, 3, 2, 1]
+    assert (decision.decided.policy, decision.trainable, decision.decided.model) == (
+        PolicyKind.MODEL,
+        True,
+        Ranked.version,
+    )
+    assert decision.decided.encoding_digest
 
 
 def test_without_a_model_the_draw_is_uniform_and_says_so() -> None:
     """MODEL_MISSING with honest probabilities."""
-    decision = decide(INPUTS, RULES, None, 0.5)
+    decision = decide(INPUTS, RULES, {}, 0.5)
     assert set(probabilities(decision).values()) == {0.2}
-    assert decision.degradations == (Reason.MODEL_MISSING,)
-    assert (decision.policy, decision.trainable, decision.model) == (PolicyKind.UNIFORM, True, None)
+    assert decision.decided.degradations == (Reason.MODEL_MISSING,)
+    assert (decision.decided.policy, decision.trainable, decision.decided.model) == (PolicyKind.UNIFORM, True, None)
 
 
 @pytest.mark.parametrize("scores", [[float("nan"), 1, 1, 1, 1], [float("inf"), 1, 1, 1, 1], [1.0], []])
 def test_scores_that_cannot_be_used_are_not(scores: list[float]) -> None:
     """MODEL_REJECTED and uniform, whatever VW returns."""
-    decision = decide(INPUTS, RULES, Ranked(scores), 0.5)
+    decision = decide(INPUTS, RULES, {"p": Ranked(scores)}, 0.5)
     assert set(probabilities(decision).values()) == {0.2}
-    assert decision.degradations == (Reason.MODEL_REJECTED,)
+    assert decision.decided.degradations == (Reason.MODEL_REJECTED,)
 
 
 def test_a_model_of_another_feature_service_is_not_asked() -> None:
     """Its inputs would be missing."""
-    decision = decide(with_program(feature_service="other"), RULES, Ranked(), 0.5)
-    assert decision.degradations == (Reason.MODEL_REJECTED,)
+    decision = decide(with_program(feature_service="other"), RULES, {"p": Ranked()}, 0.5)
+    assert decision.decided.degradations == (Reason.MODEL_REJECTED,)
 
 
 def test_business_as_usual_serves_the_first_rule_that_holds() -> None:
     """The rest is BASELINE_ONLY; the record is not learned from."""
-    decision = decide(pinned(Group.BUSINESS_AS_USUAL), RULES, Ranked(), 0.5)
+    decision = decide(pinned(Group.BUSINESS_AS_USUAL), RULES, {"p": Ranked()}, 0.5)
     assert probabilities(decision) == {"email_news": 1.0, NO_ACTION: 0.0}
     assert set(reasons(decision).values()) == {Reason.BASELINE_ONLY}
-    assert (decision.drawn, decision.trainable, decision.model) == ("email_news", False, None)
-    older = pinned(Group.BUSINESS_AS_USUAL, replace(INPUTS, features=replace(FEATURES, values={"age": 70})))
-    assert decide(older, RULES, None, 0.5).drawn == "sms_promo"
+    assert (decision.drawn, decision.trainable, decision.decided.model) == ("email_news", False, None)
+    older = pinned(Group.BUSINESS_AS_USUAL, with_features(replace(FEATURES, values={"age": 70})))
+    assert decide(older, RULES, {}, 0.5).drawn == "sms_promo"
 
 
 def test_a_baseline_that_is_not_feasible_gives_no_action() -> None:
     """Guardrails bind the baseline too."""
-    young = pinned(Group.BUSINESS_AS_USUAL, replace(INPUTS, features=replace(FEATURES, values={"age": 10})))
-    assert decide(young, RULES, None, 0.5).drawn == NO_ACTION
+    young = pinned(Group.BUSINESS_AS_USUAL, with_features(replace(FEATURES, values={"age": 10})))
+    assert decide(young, RULES, {}, 0.5).drawn == NO_ACTION
 
 
 def test_apprentice_serves_the_baseline_and_reports_what_the_model_would_do() -> None:
     """Probability 1 on the baseline; the model's distribution beside it."""
-    decision = decide(with_program(learning_mode=LearningMode.APPRENTICE), RULES, Ranked(), 0.5)
+    decision = decide(with_program(learning_mode=LearningMode.APPRENTICE), RULES, {"p": Ranked()}, 0.5)
     assert decision.drawn == "email_news"
-    assert decision.policy is PolicyKind.BASELINE
-    shadow = {o.action: o.apprentice_probability for o in decision.options}
+    assert decision.decided.policy is PolicyKind.BASELINE
+    shadow = {o.action: o.apprentice_probability for o in decision.decided.options}
     assert shadow["email_promo"] == pytest.approx(0.704)
 
 
@@ -234,10 +246,14 @@ def test_holdout_is_never_contacted() -> None:
         pinned(Group.HOLDOUT),
         pinned(Group.TREATMENT, with_policy(holdout=GlobalHoldout(buckets=10_000))),
     ):
-        decision = decide(inputs, RULES, Ranked(), 0.99)
+        decision = decide(inputs, RULES, {"p": Ranked()}, 0.99)
         assert probabilities(decision) == {NO_ACTION: 1.0}
         assert set(reasons(decision).values()) == {Reason.HOLDOUT}
-        assert (decision.group, decision.policy, decision.reservation) == (Group.HOLDOUT, PolicyKind.HOLDOUT, None)
+        assert (decision.decided.group, decision.decided.policy, decision.reservation) == (
+            Group.HOLDOUT,
+            PolicyKind.HOLDOUT,
+            None,
+        )
 
 
 @pytest.mark.parametrize(
@@ -249,19 +265,19 @@ def test_holdout_is_never_contacted() -> None:
         (with_program(ends_at_ms=NOW), "sms_promo", Reason.EXPIRED),
         (replace(INPUTS, now_ms=NOW + DAY), "push_promo", Reason.EXPIRED),
         (replace(INPUTS, request=replace(REQUEST, channels=("email",))), "sms_promo", Reason.CHANNEL_NOT_REQUESTED),
-        (replace(INPUTS, features=replace(FEATURES, values={"age": 3})), "email_news", Reason.INELIGIBLE),
-        (replace(INPUTS, features=replace(FEATURES, values={"age": None})), "email_news", Reason.RULE_ERROR),
+        (with_features(replace(FEATURES, values={"age": 3})), "email_news", Reason.INELIGIBLE),
+        (with_features(replace(FEATURES, values={"age": None})), "email_news", Reason.RULE_ERROR),
         (with_policy(consent=Consent({"sms": "sms_ok"}, default_allow=False)), "sms_promo", Reason.NO_CONSENT),
         (with_policy(quiet_hours=(QuietHours("q", 0, 1439),)), "sms_promo", Reason.QUIET_HOURS),
         (
-            replace(with_policy(quiet_hours=(QuietHours("q", 0, 1),)), features=replace(FEATURES, values={"age": 40})),
+            with_features(replace(FEATURES, values={"age": 40}), with_policy(quiet_hours=(QuietHours("q", 0, 1),))),
             "sms_promo",
             Reason.TIMEZONE_UNKNOWN,
         ),
         (
-            replace(
+            with_features(
+                replace(FEATURES, values={"age": 40, "timezone": "Mars/Base"}),
                 with_policy(caps=(FrequencyCap("c", 1, calendar=CalendarUnit.DAY),)),
-                features=replace(FEATURES, values={"age": 40, "timezone": "Mars/Base"}),
             ),
             "sms_promo",
             Reason.TIMEZONE_UNKNOWN,
@@ -285,14 +301,14 @@ def test_holdout_is_never_contacted() -> None:
         ),
         (
             with_program(
-                replace(INPUTS, features=ServedFeatures(FeatureStatus.UNAVAILABLE)),
+                with_features(ServedFeatures(FeatureStatus.UNAVAILABLE)),
                 features_missing=WhenFeaturesMissing.NO_ACTION,
             ),
             "sms_promo",
             Reason.FEATURES_MISSING,
         ),
         (
-            with_program(replace(INPUTS, features=replace(FEATURES, stale_views=("v",))), require_fresh=True),
+            with_program(with_features(replace(FEATURES, stale_views=("v",))), require_fresh=True),
             "sms_promo",
             Reason.FEATURES_STALE,
         ),
@@ -300,13 +316,13 @@ def test_holdout_is_never_contacted() -> None:
 )
 def test_reasons(inputs: Inputs, action: str, reason: Reason) -> None:
     """Each guardrail excludes with its own reason."""
-    assert reasons(decide(inputs, RULES, Ranked(), 0.5))[action] is reason
+    assert reasons(decide(inputs, RULES, {"p": Ranked()}, 0.5))[action] is reason
 
 
 def test_what_has_ended_no_longer_suppresses() -> None:
     """A suppression holds until its end, exclusive."""
     state = CustomerState(0, (), (Suppression("sms", Reason.SUPPRESSED, NOW - 9, NOW),))
-    assert "sms_promo" in probabilities(decide(replace(INPUTS, state=state), RULES, Ranked(), 0.5))
+    assert "sms_promo" in probabilities(decide(replace(INPUTS, state=state), RULES, {"p": Ranked()}, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -323,12 +339,9 @@ def test_what_has_ended_no_longer_suppresses() -> None:
 def test_a_stored_refusal_stands(stored: bool | None, sent: bool | None, allowed: bool) -> None:
     """The context may refuse, or consent where nothing is stored; it does not lift a refusal."""
     inputs = with_policy(consent=Consent({"sms": "sms_ok"}, default_allow=False))
-    inputs = replace(
-        inputs,
-        features=replace(FEATURES, values={**FEATURES.values, "sms_ok": stored}),
-        request=replace(REQUEST, context={"sms_ok": sent}),
-    )
-    found = reasons(decide(inputs, RULES, Ranked(), 0.5))
+    inputs = with_features(replace(FEATURES, values={**FEATURES.values, "sms_ok": stored}), inputs)
+    inputs = replace(inputs, request=replace(REQUEST, context={"sms_ok": sent}))
+    found = reasons(decide(inputs, RULES, {"p": Ranked()}, 0.5))
     assert (found.get("sms_promo") is None) == allowed
 
 
@@ -336,21 +349,21 @@ def test_context_overrides_features() -> None:
     """For rules and for the time zone alike."""
     inputs = replace(INPUTS, request=replace(REQUEST, context={"age": 10, "timezone": "Nowhere/At_All"}))
     inputs = replace(inputs, policy=ContactPolicy(quiet_hours=(QuietHours("q", 0, 1, frozenset({"sms"})),)))
-    found = reasons(decide(inputs, RULES, Ranked(), 0.5))
+    found = reasons(decide(inputs, RULES, {"p": Ranked()}, 0.5))
     assert found == {"email_news": Reason.INELIGIBLE, "sms_promo": Reason.TIMEZONE_UNKNOWN}
 
 
 def test_degraded_features_are_reported_and_decided_without() -> None:
     """By default the program decides on context alone."""
-    decision = decide(replace(INPUTS, features=ServedFeatures(FeatureStatus.UNAVAILABLE)), RULES, Ranked(), 0.1)
-    assert decision.degradations == (Reason.FEATURES_MISSING,)
+    decision = decide(with_features(ServedFeatures(FeatureStatus.UNAVAILABLE)), RULES, {"p": Ranked()}, 0.1)
+    assert decision.decided.degradations == (Reason.FEATURES_MISSING,)
     assert decision.drawn == "email_promo"
 
 
 def test_quiet_hours_queue_the_reservation() -> None:
     """The slot is reserved for the time it will be sent."""
     quiet = QuietHours("q", 11 * 60, 14 * 60, when_quiet=WhenQuiet.QUEUE)
-    decision = decide(with_policy(quiet_hours=(quiet,)), RULES, Ranked(), 0.1)
+    decision = decide(with_policy(quiet_hours=(quiet,)), RULES, {"p": Ranked()}, 0.1)
     assert decision.reservation is not None
     assert decision.reservation.send_at_ms == NOW + 2 * 3_600_000  # 12:00 in Berlin now, 14:00 then
     assert decision.reservation.lease_expires_at_ms == decision.reservation.send_at_ms + 900_000
@@ -360,7 +373,7 @@ def test_recheck_asks_the_same_guardrails_on_the_fresh_state() -> None:
     """Feasible before, capped after another contact."""
     inputs = with_policy(caps=(FrequencyCap("c", 1, 7200),))
     action = PROGRAM.actions[2]
-    assert recheck(inputs, action) is None
-    exclusion = recheck(replace(inputs, state=sent()), action)
+    assert recheck(inputs, "p", action) is None
+    exclusion = recheck(replace(inputs, state=sent()), "p", action)
     assert exclusion is not None
     assert exclusion.reason is Reason.FREQUENCY_CAP
