@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
+    from decision_service.adapters.redis_simulations import RedisSimulations, RedisSimulationTasks
     from decision_service.services import Services
 
 log = logging.getLogger(__name__)
@@ -110,6 +111,20 @@ def open_signals(settings: Settings) -> RedisSignals:
     from decision_service.adapters.redis_signals import RedisSignals
 
     return RedisSignals(settings.ledger_address, settings.ledger_deadline_ms)
+
+
+def open_simulations(settings: Settings) -> RedisSimulations:
+    """The way to the simulator."""
+    from decision_service.adapters.redis_simulations import RedisSimulations
+
+    return RedisSimulations(settings.ledger_address, settings.ledger_deadline_ms)
+
+
+def open_simulation_tasks(settings: Settings) -> RedisSimulationTasks:
+    """The simulator's end of it."""
+    from decision_service.adapters.redis_simulations import RedisSimulationTasks
+
+    return RedisSimulationTasks(settings.ledger_address, settings.ledger_deadline_ms)
 
 
 def open_warehouse(settings: Settings) -> Warehouse:
@@ -252,6 +267,7 @@ def open_worker(settings: Settings) -> Worker:
         clock=clock,
         entropy=server_entropy,
         accepting=refresher.accepting,
+        simulator=open_simulations(settings),
     )
     return Worker(services, refresher, clock)
 
