@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.documents import build, checks, violations
+from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import Data, read
 
@@ -64,24 +65,6 @@ def normalise(text: str) -> str:
         InvalidRequest: it is not YAML or JSON.
     """
     return json.dumps(read(text).data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-
-
-def program_json_schema() -> dict[str, object]:
-    """JSON Schema of programs, for editors to complete and check. It says less than `parse_program` checks."""
-    return _json_schema(ProgramDocument, "Program")
-
-
-def contact_policy_json_schema() -> dict[str, object]:
-    """JSON Schema of contact policies."""
-    return _json_schema(ContactPolicyDocument, "Contact policy")
-
-
-def _json_schema(model: type[BaseModel], title: str) -> dict[str, object]:
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **model.model_json_schema(),
-        "title": title,
-    }
 
 
 def _parse(

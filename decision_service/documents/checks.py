@@ -3,7 +3,7 @@ parts are wrong, and all mistakes are told at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,21 +26,24 @@ _RULES = (("audience",), ("actions", "*", "eligible"), ("baseline", "*", "when")
 def program_mistakes(data: Data) -> Iterator[Mistake]:
     """What is wrong between the parts of a program."""
     yield from _duplicates(data, "actions", "*", "id")
-    yield from _duplicates(data, "caps", "*", "id")
-    yield from _duplicates(data, "quiet_hours", "*", "id")
+    for part in ("caps", "budgets", "quiet_hours"):
+        yield from _duplicates(data, part, "*", "id")
     yield from _duplicates(data, "live_events", "*")
     yield from _unknown_actions(data)
     yield from _missing_baseline(data)
     yield from _unknown_in_scopes(data)
     yield from _shares(data)
     yield from _floor(data)
+    yield from _least_shares(data)
+    yield from _shares_below_floor(data)
+    yield from _free_of_charge(data)
     yield from _unknown_variables(data)
 
 
 def contact_policy_mistakes(data: Data) -> Iterator[Mistake]:
     """What is wrong between the parts of a contact policy."""
-    yield from _duplicates(data, "caps", "*", "id")
-    yield from _duplicates(data, "quiet_hours", "*", "id")
+    for part in ("caps", "budgets", "quiet_hours", "pause_on"):
+        yield from _duplicates(data, part, "*", "id")
 
 
 def _select(data: Data, *pattern: str) -> Iterator[tuple[Location, Data]]:
@@ -86,22 +89,23 @@ def _missing_baseline(data: Data) -> Iterator[Mistake]:
 
 def _unknown_in_scopes(data: Data) -> Iterator[Mistake]:
     n_actions = len(list(_select(data, "actions", "*")))
-    places = {
-        "channel": [("caps", "*", "scope", "channel"), ("quiet_hours", "*", "channels", "*")],
-        "message": [("caps", "*", "scope", "message")],
-    }
-    for key, patterns in places.items():
+    for key in ("channel", "message", "id"):
         known = [text for _, text in _texts(data, "actions", "*", key)]
         if len(known) < n_actions:
             continue  # an action lacks it; that is told, and it may be the one meant here
-        for pattern in patterns:
-            for location, text in _texts(data, *pattern):
-                if text not in known:
-                    yield location, f"no action of the program has the {key} `{text}`{nearest(text, known)}"
-    tags = {text for _, text in _texts(data, "actions", "*", "tags", "*")}
-    for location, text in _texts(data, "caps", "*", "scope", "tag"):
-        if text not in tags:
-            yield location, f"no action of the program has the tag `{text}`{nearest(text, tags)}"
+        patterns = [(part, "*", "scope", "action" if key == "id" else key) for part in ("caps", "budgets")]
+        if key == "channel":
+            patterns.append(("quiet_hours", "*", "channels", "*"))
+        yield from _strangers(data, patterns, key, known)
+    tags = [text for _, text in _texts(data, "actions", "*", "tags", "*")]
+    yield from _strangers(data, [(part, "*", "scope", "tag") for part in ("caps", "budgets")], "tag", tags)
+
+
+def _strangers(data: Data, patterns: Sequence[tuple[str, ...]], what: str, known: Sequence[str]) -> Iterator[Mistake]:
+    for pattern in patterns:
+        for location, text in _texts(data, *pattern):
+            if text not in known:
+                yield location, f"no action of the program has the {what} `{text}`{nearest(text, known)}"
 
 
 def _shares(data: Data) -> Iterator[Mistake]:
@@ -128,6 +132,53 @@ def _floor(data: Data) -> Iterator[Mistake]:
                 location,
                 f"{floor:g} is more than 1/{n} for {n - 1} actions and NO_ACTION; use at most {int(1e4 / n) / 1e4:g}",
             )
+
+
+def _exploration_floor(data: Data) -> float:
+    floors = (floor for _, floor in _select(data, "exploration", "floor") if isinstance(floor, (int, float)))
+    return next(map(float, floors), 0.0)
+
+
+def _least_shares(data: Data) -> Iterator[Mistake]:
+    """Whether every action can have its `min_share`, and the others and NO_ACTION the floor."""
+    floor = _exploration_floor(data)
+    given = [(_buckets(share) or 0) / BUCKETS for _, share in _select(data, "actions", "*", "min_share")]
+    without = len(list(_select(data, "actions", "*"))) + 1 - len(given)
+    total = sum(max(share, floor) for share in given) + without * floor
+    if any(given) and total > 1 + 1e-9:
+        rest = f" and the floor of {floor:.4g} for each of the others" if floor else ""
+        yield ("actions",), f"every `min_share`{rest} come to {total:.2%} together; lower some, so that all can hold"
+
+
+def _shares_below_floor(data: Data) -> Iterator[Mistake]:
+    floor = _exploration_floor(data)
+    for pattern in (("actions", "*", "max_share"), ("exploration", "low_data", "max_share")):
+        for location, share in _select(data, *pattern):
+            buckets = _buckets(share)
+            if buckets is not None and buckets / BUCKETS < floor:
+                yield location, f"{share} is less than the exploration `floor` of {floor:.4g}; raise it, or lower that"
+
+
+def _free_of_charge(data: Data) -> Iterator[Mistake]:
+    actions = [action for _, action in _select(data, "actions", "*") if isinstance(action, dict)]
+    for location, budget in _select(data, "budgets", "*"):
+        if isinstance(budget, dict) and "money" in budget:
+            concerned = [action for action in actions if _in_scope(action, budget.get("scope"))]
+            if concerned and not any(action.get("cost") for action in concerned):
+                yield (
+                    (*location, "money"),
+                    "no action that it concerns has a `cost`, so that it is never used up; "
+                    "give them one, or limit contacts by `limit`",
+                )
+
+
+def _in_scope(action: Mapping[str, Data], scope: Data) -> bool:
+    wanted = scope if isinstance(scope, dict) else {}
+    tags = action.get("tags")
+    return all(
+        wanted.get(key) in (None, action.get(own))
+        for key, own in (("channel", "channel"), ("message", "message"), ("action", "id"))
+    ) and (wanted.get("tag") is None or (isinstance(tags, list) and wanted["tag"] in tags))
 
 
 def _unknown_variables(data: Data) -> Iterator[Mistake]:

@@ -1,4 +1,7 @@
-"""The humane forms that documents are written in, as pydantic field types. Each checks what it can by itself."""
+"""The humane forms that documents are written in, as pydantic field types. Each checks what it can by itself.
+
+Those of dates and times are in `times`.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,34 @@ import difflib
 import json
 import math
 import re
-import zoneinfo
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from decision_service.adapters.cel_rules import check_rule
+from decision_service.core.customer import ALL_CHANNELS
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.groups import BUCKETS
+from decision_service.core.program import ALL_CAPS, MICROS
 from decision_service.core.values import MAX_ID_LENGTH
 
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
-_DURATION = r"^[0-9]{1,9}[smhdw]$"
-_TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
+MAX_MONEY = 1_000_000_000
+"""Most money that can be written: its millionths are still exact in the floating point of JSON and of Redis."""
+
 _SHARE = r"^[0-9]{1,3}(\.[0-9]{1,2})?%$"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _MAX_PAYLOAD = 65_536
-MAX_DURATION_S = 366 * 86_400
 _INT64 = 2**63
+
+
+class Document(BaseModel):
+    """What every part of a document has in common: unknown keys and loose types are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
 
 
 def wrong(message: str) -> PydanticCustomError:
@@ -47,34 +56,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _text(value: object, pattern: str, what: str) -> str:
+def matching(value: object, pattern: str, what: str) -> str:
+    """A text that a pattern matches, which gives `what` is meant."""
     if not isinstance(value, str) or not re.match(pattern, value) or value.endswith("\n"):
         raise wrong(f"{shown(value)} is not {what}")
     return value
 
 
-def _duration(value: object) -> int:
-    text = _text(value, _DURATION, "a duration; write a number and a unit, such as 90s, 15m, 12h, 7d or 2w")
-    seconds = int(text[:-1]) * _SECONDS[text[-1]]
-    if seconds > MAX_DURATION_S:
-        raise wrong(f"{text} is longer than {MAX_DURATION_S // 86_400}d")
-    return seconds
-
-
-def _window(value: object) -> int:
-    seconds = _duration(value)
-    if seconds == 0:
-        raise wrong("must be longer than 0s")
-    return seconds
-
-
-def _time_of_day(value: object) -> int:
-    hours, minutes = _text(value, _TIME_OF_DAY, "a time of day; write it as 08:30 or 22:00").split(":")
-    return int(hours) * 60 + int(minutes)
-
-
 def _share(value: object) -> int:
-    text = _text(value, _SHARE, "a share; write percent with at most two decimals, such as 5% or 12.25%")
+    text = matching(value, _SHARE, "a share; write percent with at most two decimals, such as 5% or 12.25%")
     whole, _, decimals = text[:-1].partition(".")
     buckets = int(whole) * 100 + int(decimals.ljust(2, "0"))
     if buckets > BUCKETS:
@@ -82,21 +72,8 @@ def _share(value: object) -> int:
     return buckets
 
 
-def _timestamp(value: object) -> int:
-    what = "a time with zone; write it as 2026-03-01T08:00:00Z or 2026-03-01T08:00:00+01:00"
-    try:
-        moment = datetime.fromisoformat(_text(value, r"^\d{4}-\d\d-\d\dT", what))
-    except ValueError:
-        raise wrong(f"{shown(value)} is not {what}") from None
-    if moment.tzinfo is None:
-        raise wrong(f"{shown(value)} has no zone; add Z for UTC, or an offset such as +01:00")
-    try:
-        return round(moment.astimezone(UTC).timestamp() * 1000)
-    except OverflowError:
-        raise wrong(f"{shown(value)} is out of range") from None
-
-
-def _id(value: object) -> str:
+def identifier(value: object) -> str:
+    """At most MAX_ID_LENGTH printable characters."""
     if not isinstance(value, str):
         raise wrong(f"{shown(value)} is not text; put quotes around it")
     if not value or value != value.strip():
@@ -109,11 +86,11 @@ def _id(value: object) -> str:
 
 
 def _name(value: object) -> str:
-    return _text(_id(value), _NAME, "a name; use letters, digits, `_`, `-` and `.`, a letter or digit first")
+    return matching(identifier(value), _NAME, "a name; use letters, digits, `_`, `-` and `.`, a letter or digit first")
 
 
 def _variable(value: object) -> str:
-    return _text(_id(value), _VARIABLE, "a variable's name; use letters, digits and `_`, no digit first")
+    return matching(identifier(value), _VARIABLE, "a variable's name; use letters, digits and `_`, no digit first")
 
 
 def _rule(value: object) -> str:
@@ -126,16 +103,37 @@ def _rule(value: object) -> str:
     return value
 
 
-def _zone(value: object) -> str:
-    name = _id(value)
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        close = nearest(name, zoneinfo.available_timezones())
-        raise wrong(
-            f"{shown(name)} is not a time zone{close or '; write an IANA name such as Europe/Berlin'}"
-        ) from None
+def _channel(value: object) -> str:
+    name = identifier(value)
+    if name == ALL_CHANNELS:
+        raise wrong(f"{ALL_CHANNELS!r} stands for every channel and cannot be the name of one")
     return name
+
+
+def _cap_id(value: object) -> str:
+    name = identifier(value)
+    if name == ALL_CAPS:
+        raise wrong(f"{ALL_CAPS!r} stands for every cap and cannot be the id of one")
+    return name
+
+
+def _ignored_caps(value: object) -> frozenset[str]:
+    if value == "all":
+        return frozenset({ALL_CAPS})
+    if not isinstance(value, list):
+        raise wrong(f"{shown(value)} is neither `all` nor a list of cap ids")
+    return frozenset(map(_cap_id, value))
+
+
+def _money(value: object) -> int:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise wrong(f"{shown(value)} is not an amount of money; write a number, such as 0.07 or 5000")
+    if not 0 <= value <= MAX_MONEY:
+        raise wrong(f"{value} is too {'small; the least is 0' if value < 0 else f'large; the most is {MAX_MONEY}'}")
+    micros = Decimal(repr(value)) * MICROS  # the shortest text of a float is the one that was written
+    if micros != int(micros):
+        raise wrong(f"{value} has more than 6 decimals")
+    return int(micros)
 
 
 def _value(value: object) -> object:
@@ -160,49 +158,49 @@ def _payload(value: object) -> str:
     return text
 
 
-def _string(pattern: str, *examples: str) -> WithJsonSchema:
+def string(pattern: str, *examples: str) -> WithJsonSchema:
+    """JSON Schema of a text with a pattern."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
 
 
 _ID_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": MAX_ID_LENGTH})
 
-Duration: TypeAlias = Annotated[int, BeforeValidator(_duration), _string(_DURATION, "15m", "7d")]
-"""Seconds, from `90s`, `15m`, `12h`, `7d`, `2w`; 0 to 366 days."""
+Channel: TypeAlias = Annotated[str, BeforeValidator(_channel), _ID_SCHEMA]
+"""An id other than ALL_CHANNELS."""
 
-Window: TypeAlias = Annotated[int, BeforeValidator(_window), _string(_DURATION, "15m", "7d")]
-"""A duration longer than nothing."""
+CapId: TypeAlias = Annotated[str, BeforeValidator(_cap_id), _ID_SCHEMA]
+"""An id other than ALL_CAPS."""
 
-TimeOfDay: TypeAlias = Annotated[int, BeforeValidator(_time_of_day), _string(_TIME_OF_DAY, "22:00")]
-"""Minutes since midnight, from `22:00`."""
+IgnoredCaps: TypeAlias = Annotated[
+    frozenset[str],
+    PlainValidator(_ignored_caps),
+    WithJsonSchema({"anyOf": [{"const": "all"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""Ids of caps; ALL_CAPS from `all`."""
 
-Share: TypeAlias = Annotated[int, BeforeValidator(_share), _string(_SHARE, "5%", "12.25%")]
+Money: TypeAlias = Annotated[
+    int,
+    BeforeValidator(_money),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": MAX_MONEY, "examples": [0.07, 5000]}),
+]
+"""Millionths of the currency, from a number with at most 6 decimals."""
+
+Share: TypeAlias = Annotated[int, BeforeValidator(_share), string(_SHARE, "5%", "12.25%")]
 """Buckets of 10,000, from `12.25%`."""
 
-Timestamp: TypeAlias = Annotated[
-    int,
-    BeforeValidator(_timestamp),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-03-01T08:00:00+01:00"]}),
-]
-"""UTC epoch milliseconds, from ISO 8601 with zone."""
-
-Id: TypeAlias = Annotated[str, BeforeValidator(_id), _ID_SCHEMA]
+Id: TypeAlias = Annotated[str, BeforeValidator(identifier), _ID_SCHEMA]
 """At most MAX_ID_LENGTH printable characters."""
 
-Name: TypeAlias = Annotated[str, BeforeValidator(_name), _string(_NAME, "winter-sale")]
+Name: TypeAlias = Annotated[str, BeforeValidator(_name), string(_NAME, "winter-sale")]
 """An id that may stand in paths and names of models."""
 
-Variable: TypeAlias = Annotated[str, BeforeValidator(_variable), _string(_VARIABLE, "device")]
+Variable: TypeAlias = Annotated[str, BeforeValidator(_variable), string(_VARIABLE, "device")]
 """An id that rules can write as `context.device`."""
 
 Rule: TypeAlias = Annotated[
     str, BeforeValidator(_rule), WithJsonSchema({"type": "string", "examples": ["customer.age >= 18"]})
 ]
 """A CEL expression that gives true or false."""
-
-Zone: TypeAlias = Annotated[
-    str, BeforeValidator(_zone), WithJsonSchema({"type": "string", "examples": ["Europe/Berlin"]})
-]
-"""An IANA time zone that this machine knows."""
 
 AttributeValue: TypeAlias = Annotated[
     Any,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from decision_service.core.reasons import Reason
+from decision_service.documents import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.violations import keys_of, model_of
 
@@ -41,6 +43,15 @@ def programs_page(page: str) -> str:
     return page
 
 
+def schema_files() -> dict[str, str]:
+    """The JSON Schemas that are published below `docs/schemas`, by file name."""
+    schemas = {"program": program_json_schema(), "contact_policy": contact_policy_json_schema()}
+    return {
+        f"{name}.schema.json": json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+        for name, schema in schemas.items()
+    }
+
+
 def keys(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     """Every key of a document, by its path: `actions[].channel`."""
     for name, field in keys_of(model).items():
@@ -58,7 +69,7 @@ def _table(model: type[BaseModel]) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "**required**"
-    if field.default in (None, [], {}, "", "{}") or isinstance(field.default, BaseModel):
+    if field.default in (None, [], {}, frozenset(), "", "{}") or isinstance(field.default, BaseModel):
         return ""
     return f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
 
@@ -67,8 +78,10 @@ def main() -> int:
     """Rewrite the pages; 1 if any changed."""
     programs = DOCS / "programs.md"
     pages = {DOCS / "reasons.md": reasons_page(), programs: programs_page(programs.read_text())}
+    pages |= {DOCS / "schemas" / name: text for name, text in schema_files().items()}
     changed = [path for path, text in pages.items() if not path.exists() or path.read_text() != text]
     for path in changed:
+        path.parent.mkdir(exist_ok=True)
         path.write_text(pages[path])
     return 1 if changed else 0
 

@@ -5,54 +5,48 @@ Defaults that the core also has are taken from there, so that there is one of ea
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from decision_service.core import program as core
-from decision_service.core.customer import ALL_CHANNELS
 from decision_service.core.values import NO_ACTION
 from decision_service.documents.fields import (
     AttributeValue,
-    Duration,
+    Channel,
+    Document,
     Id,
+    IgnoredCaps,
+    Money,
     Name,
     Number,
     Payload,
     Rule,
     Share,
-    TimeOfDay,
-    Timestamp,
     Variable,
-    Window,
-    Zone,
     wrong,
 )
+from decision_service.documents.guardrails import (
+    MAX_RULES,
+    ConsentDocument,
+    GlobalHoldoutDocument,
+    PauseOnDocument,
+    PolicyBudgetDocument,
+    PolicyCapDocument,
+    ProgramBudgetDocument,
+    ProgramCapDocument,
+    QuietHoursDocument,
+    SuppressOnDocument,
+)
+from decision_service.documents.times import Duration, Timestamp, Window, Zone
 
-THIS_PROGRAM = "this"
 MAX_ACTIONS = 1_000
-MAX_RULES = 200
-"""Most caps, quiet hours, baseline rules and the like in one list."""
+MAX_PRIORITY = 1_000
 
-MAX_LIMIT = 10_000
-
+_ACTION = core.Action("", "", "")
 _EXPLORATION = core.Exploration()
+_ARBITRATION = core.Arbitration()
 _POLICY = core.ContactPolicy()
-
-
-class Document(BaseModel):
-    """What every part of a document has in common: unknown keys and loose types are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
-
-
-def _channel(value: str) -> str:
-    if value == ALL_CHANNELS:
-        raise wrong(f"{ALL_CHANNELS!r} stands for every channel and cannot be the name of one")
-    return value
-
-
-Channel: TypeAlias = Annotated[Id, AfterValidator(_channel)]
 
 
 class Active(Document):
@@ -78,6 +72,26 @@ class ActionDocument(Active):
     attributes: dict[Id, AttributeValue] = Field({}, description="What the model may know of the action.")
     payload: Payload = Field("{}", description="Handed to the journey runner untouched.")
     eligible: Rule | None = Field(None, description="CEL rule: who may get it. Everyone, by default.")
+    ignores_caps: IgnoredCaps = Field(
+        _ACTION.ignores_caps, description="`all`, or ids of caps, here or in the contact policy, that do not stop it."
+    )
+    counts_toward_caps: bool = Field(
+        _ACTION.counts_toward_caps, description="Whether its contacts use up caps; `false` for receipts and the like."
+    )
+    cost: Money = Field(_ACTION.cost_micros, description="What one contact costs; budgets in money count it.")
+    lever: Number = Field(
+        _ACTION.lever, ge=0, le=100, description="Factor on its predicted reward: above 1 shows it more, below 1 less."
+    )
+    min_share: Share = Field(
+        "0%", validate_default=True, description="Least probability where it is feasible and the model serves."
+    )
+    max_share: Share = Field("100%", validate_default=True, description="Largest probability where the model serves.")
+
+    @model_validator(mode="after")
+    def _shares_in_order(self) -> ActionDocument:
+        if self.min_share > self.max_share:
+            raise wrong("`min_share` is more than `max_share`; lower it, or raise `max_share`")
+        return self
 
     @field_validator("id")
     @classmethod
@@ -94,80 +108,6 @@ class BaselineDocument(Document):
     when: Rule | None = Field(None, description="CEL rule; it always holds by default.")
 
 
-class ScopeDocument(Document):
-    """Which contacts a cap counts: all given keys must match."""
-
-    channel: Channel | None = Field(None, description="Contacts on this channel.")
-    message: Id | None = Field(None, description="Contacts with this message.")
-    tag: Id | None = Field(None, description="Contacts with this tag.")
-
-
-class ProgramScopeDocument(ScopeDocument):
-    """Scope of a program's cap."""
-
-    program: Literal["this"] | None = Field(None, description="`this`: contacts by this program only.")
-
-
-class PolicyScopeDocument(ScopeDocument):
-    """Scope of a contact policy's cap."""
-
-    program: Name | None = Field(None, description="Contacts by the program of this name.")
-
-    @field_validator("program")
-    @classmethod
-    def _a_name(cls, value: str | None) -> str | None:
-        if value == THIS_PROGRAM:
-            raise wrong("a contact policy belongs to no program; write a program's name instead of `this`")
-        return value
-
-
-class CapDocument(Document):
-    """At most `limit` contacts in a window."""
-
-    id: Id = Field(description="Unique among the caps here; explanations name it.")
-    limit: int = Field(ge=1, le=MAX_LIMIT, description="Most contacts in one window; at least 1.")
-    rolling: Window | None = Field(None, description="Window: the last `7d`, `12h` …")
-    calendar: Literal["hour", "day", "week", "month"] | None = Field(
-        None, description="Window: the customer's calendar unit; a week starts on Monday."
-    )
-
-    @model_validator(mode="after")
-    def _one_window(self) -> CapDocument:
-        if (self.rolling is None) == (self.calendar is None):
-            raise wrong("needs one window: either `rolling`, such as 7d, or `calendar`: hour, day, week or month")
-        return self
-
-
-class ProgramCapDocument(CapDocument):
-    """A cap of a program."""
-
-    scope: ProgramScopeDocument = Field(ProgramScopeDocument(), description="What it counts; every contact by default.")
-
-
-class PolicyCapDocument(CapDocument):
-    """A cap of the contact policy."""
-
-    scope: PolicyScopeDocument = Field(PolicyScopeDocument(), description="What it counts; every contact by default.")
-
-
-class QuietHoursDocument(Document):
-    """A daily time without contact, in the customer's time zone."""
-
-    id: Id = Field(description="Unique among the quiet hours here; explanations name it.")
-    from_: TimeOfDay = Field(alias="from", description="When they begin, such as `22:00`.")
-    to: TimeOfDay = Field(description="When they end, such as `08:00`; before `from` means the next day.")
-    channels: list[Channel] = Field([], max_length=MAX_RULES, description="Channels that rest; all by default.")
-    when_quiet: Literal["queue", "discard"] = Field(
-        "discard", description="`queue` sends when they end, `discard` excludes the action."
-    )
-
-    @model_validator(mode="after")
-    def _some_time(self) -> QuietHoursDocument:
-        if self.from_ == self.to:
-            raise wrong("`from` and `to` are the same time; make one of them earlier")
-        return self
-
-
 class GroupsDocument(Document):
     """Shares of customers in percent; they sum to 100%."""
 
@@ -180,30 +120,52 @@ class GroupsDocument(Document):
     holdout: Share = Field("0%", validate_default=True, description="Never contacted by this program.")
 
 
-class ExplorationDocument(Document):
-    """How TREATMENT explores."""
+class LowDataDocument(Document):
+    """What an action gets while the model knows little of it."""
+
+    below: int = Field(
+        ge=1, le=10_000_000, description="Little data: the model learned from fewer decisions than this."
+    )
+    max_share: Share = Field(description="Largest probability of such an action, such as `10%`.")
+
+    @field_validator("max_share")
+    @classmethod
+    def _learnable(cls, value: int) -> int:
+        if value == 0:
+            raise wrong("must be more than 0%: what is never served is never learned of")
+        return value
+
+
+class SpreadDocument(Document):
+    """How predictions become probabilities."""
 
     kind: Literal["epsilon_greedy", "softmax", "squarecb"] = Field(
-        _EXPLORATION.kind.value, description="How predicted rewards become probabilities."
+        _EXPLORATION.kind.value, description="How predictions become probabilities."
     )
     epsilon: Number = Field(
-        _EXPLORATION.epsilon, ge=0, le=1, description="epsilon_greedy: share of decisions spread evenly."
+        _EXPLORATION.epsilon, ge=0, le=1, description="epsilon_greedy: what is spread evenly, from 0 to 1."
     )
     temperature: Number = Field(
         _EXPLORATION.temperature, gt=0, description="softmax: in units of reward; smaller is greedier."
     )
     gamma: Number = Field(_EXPLORATION.gamma, gt=0, description="squarecb: larger is greedier.")
     floor: Number = Field(
-        _EXPLORATION.floor, ge=0, le=0.5, description="Least probability of every feasible action; at most 1/actions."
+        _EXPLORATION.floor, ge=0, le=0.5, description="Least probability of every one that is feasible."
     )
 
     @model_validator(mode="after")
-    def _used(self) -> ExplorationDocument:
+    def _used(self) -> SpreadDocument:
         belongs = {"epsilon": "epsilon_greedy", "temperature": "softmax", "gamma": "squarecb"}
         for name, kind in belongs.items():
             if name in self.model_fields_set and self.kind != kind:
                 raise wrong(f"`{name}` has no effect on {self.kind}; remove it, or set `kind` to {kind}")
         return self
+
+
+class ExplorationDocument(SpreadDocument):
+    """How TREATMENT explores."""
+
+    low_data: LowDataDocument | None = Field(None, description="Limits actions that the model knows little of.")
 
 
 class RewardDocument(Document):
@@ -278,44 +240,52 @@ class ProgramDocument(Active):
         [], max_length=MAX_RULES, description="Business as usual: the first rule that holds and is feasible."
     )
     caps: list[ProgramCapDocument] = Field([], max_length=MAX_RULES, description="Frequency caps; all must hold.")
+    budgets: list[ProgramBudgetDocument] = Field(
+        [], max_length=MAX_RULES, description="Volume constraints over all customers; all must hold."
+    )
     quiet_hours: list[QuietHoursDocument] = Field([], max_length=MAX_RULES, description="Beside the contact policy's.")
     groups: GroupsDocument | None = Field(None, description="Shares of customers; all in TREATMENT by default.")
     exploration: ExplorationDocument = Field(ExplorationDocument(), description="How TREATMENT explores.")
     reward: RewardDocument = Field(description="What to optimise.")
+    value: Number = Field(1.0, gt=0, description="What one unit of reward is worth in money; programs compete by it.")
+    priority: int = Field(
+        0,
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+        description="Programs with a lower one come up only where those with a higher one have nothing to offer.",
+    )
     lease: Window = Field("15m", validate_default=True, description="How long a decision holds its slot in the caps.")
 
 
-class ConsentDocument(Document):
-    """Consent per channel."""
+class ArbitrationDocument(Document):
+    """How programs compete where a request names several."""
 
-    features: dict[Channel, Id] = Field({}, description="Channel → boolean feature that grants it.")
-    default: Literal["allow", "deny"] = Field(
-        "allow", description="What a missing value means; channels not named need no consent."
+    exploration: SpreadDocument = Field(SpreadDocument(), description="How the programs' scores become probabilities.")
+    due_within: Duration = Field(
+        "0s",
+        validate_default=True,
+        description="How far ahead an action counts as due; a last slot in a cap then goes to the better one.",
     )
-
-
-class SuppressOnDocument(Document):
-    """An outcome that suppresses at once."""
-
-    outcome: Id = Field(description="Name of the outcome, such as unsubscribe.")
-    channels: Literal["own", "all"] = Field("own", description="`own`: the outcome's channel. `all`: every channel.")
-    for_: Window | None = Field(None, alias="for", description="How long; for good by default.")
-
-
-class GlobalHoldoutDocument(Document):
-    """Customers whom no program contacts."""
-
-    share: Share = Field(description="Percent of customers.")
-    salt: Id = Field(_POLICY.holdout.salt, description="Seed of the assignment. A new one chooses anew.")
+    due_discount: Number = Field(
+        _ARBITRATION.due_discount,
+        ge=0,
+        le=1,
+        description="Factor on the score of what is due, as it may not come to be.",
+    )
 
 
 class ContactPolicyDocument(Document):
     """The guardrails above all programs; the most restrictive wins."""
 
     caps: list[PolicyCapDocument] = Field([], max_length=MAX_RULES, description="Frequency caps; all must hold.")
+    budgets: list[PolicyBudgetDocument] = Field(
+        [], max_length=MAX_RULES, description="Volume constraints over all customers; all must hold."
+    )
     quiet_hours: list[QuietHoursDocument] = Field([], max_length=MAX_RULES, description="For every program.")
     consent: ConsentDocument = Field(ConsentDocument(), description="Which feature grants contact on a channel.")
     suppress_on: list[SuppressOnDocument] = Field([], max_length=MAX_RULES, description="Outcomes that stop contact.")
+    pause_on: list[PauseOnDocument] = Field([], max_length=MAX_RULES, description="Outcomes that pause contact.")
+    arbitration: ArbitrationDocument = Field(ArbitrationDocument(), description="How programs compete.")
     holdout: GlobalHoldoutDocument | None = Field(None, description="Customers whom no program contacts.")
     timezone_feature: Id = Field(_POLICY.timezone_feature, description="Feature that holds an IANA time zone.")
     unknown_timezone: Zone | None = Field(

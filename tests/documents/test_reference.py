@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
 from decision_service.adapters.cel_rules import check_rule
 from decision_service.core.reasons import Reason
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.documents.reference import keys, programs_page, reasons_page
+from decision_service.documents.reference import keys, programs_page, reasons_page, schema_files
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
+from decision_service.documents.source import read
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = (DOCS / "programs.md").read_text()
@@ -54,6 +57,49 @@ def test_the_example_documents_show_every_key(example: str, model: type[ProgramD
     (parse_program if model is ProgramDocument else parse_contact_policy)(text)
     names = {path.rpartition(".")[2] for path, _ in keys(model)}
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+def test_the_published_schemas_follow_the_code() -> None:
+    """The files are as generated."""
+    published = {path.name: path.read_text() for path in (DOCS / "schemas").iterdir()}
+    assert published == schema_files()
+
+
+@pytest.mark.parametrize("name", ["program", "contact_policy"])
+def test_the_examples_satisfy_the_schema_that_they_name(name: str) -> None:
+    """Editors find it by the comment on the first line, and complain of nothing in the example."""
+    example = DOCS / "examples" / f"{name}.yaml"
+    text = example.read_text()
+    found = re.match(r"# yaml-language-server: \$schema=(\S+)\n", text)
+    assert found
+    validator = schema_of((example.parent / found[1]).resolve())
+    assert [error.message for error in validator.iter_errors(read(text).data)] == []
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"lease": "15 minutes"},
+        {"cap": []},
+        {"caps": [{"id": "c", "limit": 1}]},
+        {"caps": [{"id": "c", "gap": "4h", "rolling": "7d"}]},
+        {"budgets": [{"id": "b", "limit": 1, "money": 1}]},
+        {"quiet_hours": [{"id": "q", "from": "22:00", "to": "24:30"}]},
+        {"quiet_hours": [{"id": "q", "from": "22:00", "to": "08:00", "days": ["samstag"]}]},
+        {"actions": [{"id": "a", "channel": "email", "message": "m", "ignores_caps": "some"}]},
+        {"actions": [{"id": "a", "channel": "email", "message": "m", "cost": -1}]},
+    ],
+    ids=str,
+)
+def test_the_schema_finds_what_is_wrong_with_one_value(part: dict[str, object]) -> None:
+    """Unknown keys, forms of values, and which keys exclude each other show while typing."""
+    assert not schema_of(DOCS / "schemas" / "program.schema.json").is_valid({**AROUND, **part})
+
+
+def schema_of(path: Path) -> jsonschema.Draft202012Validator:
+    schema = json.loads(path.read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
 
 
 def test_the_tables_of_keys_follow_the_schema() -> None:
