@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from decision_service.core.errors import InvalidDistribution
-from decision_service.core.exploration import explore, one_hot, uniform, with_floor
+from decision_service.core.exploration import bounded, explore, one_hot, shape, uniform, with_floor
 from decision_service.core.groups import assign, bucket
-from decision_service.core.program import Exploration, ExplorationKind, GlobalHoldout, Group, GroupShares
+from decision_service.core.program import (
+    NO_ACTION_ACTION,
+    Action,
+    Exploration,
+    ExplorationKind,
+    GlobalHoldout,
+    Group,
+    GroupShares,
+)
 from decision_service.core.sampling import draw_index, validate
 
 SHARES = GroupShares("s", treatment=7000, random_control=1000, business_as_usual=1000, holdout=1000)
@@ -109,3 +119,61 @@ def test_the_global_holdout_comes_before_a_pin() -> None:
     everyone = GlobalHoldout(buckets=10_000)
     assert assign("c", SHARES, everyone, Group.TREATMENT) == (Group.HOLDOUT, "global holdout")
     assert assign("c", SHARES, GlobalHoldout(), Group.RANDOM_CONTROL) == (Group.RANDOM_CONTROL, "pinned")
+
+
+def plain(*ids: str, **changes: object) -> list[Action]:
+    """Actions of these ids and NO_ACTION; the first with changes."""
+    made = [Action(name, "email", name) for name in ids]
+    return [replace(made[0], **changes), *made[1:], NO_ACTION_ACTION]  # type: ignore[arg-type]
+
+
+def test_levers_move_the_distribution_before_the_draw() -> None:
+    """The best of lever × predicted reward is the greedy choice; the base says what it was without."""
+    shaped = shape(np.array([0.2, 0.3, 0.1]), plain("a", "b", lever=2.0), Exploration(epsilon=0.3))
+    assert shaped.base == pytest.approx([0.1, 0.8, 0.1])
+    assert shaped.final == pytest.approx([0.8, 0.1, 0.1])
+
+
+def test_prices_are_paid_from_the_predicted_reward() -> None:
+    """An action that pays more than it is ahead is no longer the best."""
+    shaped = shape(
+        np.array([0.3, 0.2, 0.1]), plain("a", "b"), Exploration(epsilon=0), prices=np.array([0.15, 0.0, 0.0])
+    )
+    assert shaped.final == pytest.approx([0, 1, 0])
+
+
+def test_shares_and_little_data_bound_probabilities() -> None:
+    """At most max_share, at least min_share, at most the low-data share; an unknown amount bounds nothing."""
+    predicted = np.array([0.3, 0.2, 0.1])
+    capped = shape(predicted, plain("a", "b", max_share=0.5), Exploration(epsilon=0.3))
+    assert capped.final == pytest.approx([0.5, 0.25, 0.25])
+    lifted = shape(predicted, plain("a", "b", min_share=0.95), Exploration(epsilon=0.3))
+    assert lifted.final == pytest.approx([0.95, 0.025, 0.025])
+    cautious = Exploration(epsilon=0.3, low_data_below=100, low_data_max_share=0.1)
+    assert shape(predicted, plain("a", "b"), cautious, {"a": 99, "b": 100}).final == pytest.approx([0.1, 0.45, 0.45])
+    assert shape(predicted, plain("a", "b"), cautious, {"b": 100}).final[0] == pytest.approx(0.1)
+    assert shape(predicted, plain("a", "b"), cautious, None).final == pytest.approx([0.8, 0.1, 0.1])
+
+
+def test_greedy_mass_above_a_share_goes_where_there_is_room() -> None:
+    """Even where the others had no probability at all."""
+    shaped = shape(np.array([0.3, 0.2, 0.1]), plain("a", "b", max_share=0.4), Exploration(epsilon=0))
+    assert shaped.final == pytest.approx([0.4, 0.3, 0.3])
+
+
+@given(st.data())
+def test_a_bounded_distribution_keeps_its_bounds_and_stays_one(data: st.DataObject) -> None:
+    """Sum 1, every bound kept, and unchanged where it already was within."""
+    n = data.draw(st.integers(1, 8))
+    weights = np.array(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
+    p = weights / weights.sum() if weights.sum() > 0 else np.full(n, 1 / n)
+    lower = np.array(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
+    upper = np.array(data.draw(st.lists(st.floats(0, 1), min_size=n, max_size=n)))
+    upper[-1], lower[-1] = 1.0, 0.0
+    result = bounded(p, lower, upper)
+    least = np.minimum(lower, upper) / max(1.0, np.minimum(lower, upper).sum())
+    assert result.sum() == pytest.approx(1.0, abs=1e-9)
+    assert (result >= least - 1e-12).all()
+    assert (result <= upper + 1e-12).all()
+    if (p >= least).all() and (p <= upper).all():
+        assert result == pytest.approx(p, abs=1e-12)
