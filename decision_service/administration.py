@@ -6,10 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decision_service.core.customer import Suppression
-from decision_service.core.errors import InvalidRequest, NotFound
+from decision_service.core.errors import InvalidRequest, NotFound, Violation
 from decision_service.core.program import LearningMode
 from decision_service.core.reasons import Reason
-from decision_service.ports import Audit, Catalogue, Clock, FeatureSource, Ledger, PolicyStore, ProgramVersion
+from decision_service.documents import normalise, parse_contact_policy, parse_program
+from decision_service.ports import (
+    Audit,
+    Catalogue,
+    Clock,
+    FeatureSource,
+    Ledger,
+    PolicyStore,
+    PolicyVersion,
+    ProgramVersion,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +32,16 @@ class ProgramSummary:
     learning_mode: LearningMode
     actions: int
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSuppression:
+    """Whom not to contact: on `channel` (`*` for all), until `until_ms`, UTC epoch milliseconds, or for good."""
+
+    customer_id: str
+    channel: str
+    until_ms: int | None = None
+    note: str = ""
 
 
 class Administration:
@@ -39,9 +59,18 @@ class Administration:
         self._policies, self._ledger, self._catalogue = policies, ledger, catalogue
         self._features, self._clock = features, clock
 
-    def apply_program(self, document: str, author: str, note: str = "") -> ProgramVersion:
-        """Publish a program; see `PolicyStore.publish_program`."""
-        return self._policies.publish_program(document, self._audit(author, note))
+    def apply_program(self, document: str, author: str, note: str = "", validate_only: bool = False) -> ProgramVersion:
+        """Publish a program; see `PolicyStore.publish_program`. With `validate_only` nothing is published, and the
+        version in the answer is the one that it would become."""
+        audit = self._audit(author, note)
+        if not validate_only:
+            return self._policies.publish_program(document, audit)
+        name = parse_program(document).name
+        try:
+            history = self._policies.versions(name)
+        except NotFound:
+            history = ()
+        return ProgramVersion(name, _next_version(history, document), normalise(document), audit)
 
     def list_programs(self) -> Sequence[ProgramSummary]:
         """Every published program, by name."""
@@ -71,14 +100,61 @@ class Administration:
         """Publish an earlier version's document as the next version."""
         return self._policies.rollback_program(name, version, self._audit(author, note))
 
-    def apply_contact_policy(self, document: str, author: str, note: str = "") -> int:
-        """Publish the contact policy; its version."""
-        return self._policies.publish_policy(document, self._audit(author, note))
+    def apply_contact_policy(self, document: str, author: str, note: str = "", validate_only: bool = False) -> int:
+        """Publish the contact policy; its version, with `validate_only` the one that it would become."""
+        audit = self._audit(author, note)
+        if not validate_only:
+            return self._policies.publish_policy(document, audit)
+        parse_contact_policy(document)
+        return _next_version(self._policies.policy_versions(), document)
+
+    def get_contact_policy(self, version: int = 0) -> tuple[PolicyVersion, Sequence[PolicyVersion]]:
+        """A version of the contact policy (the latest if 0), and its whole history; version 0 if none was published.
+
+        Raises:
+            NotFound: no such version.
+        """
+        history = self._policies.policy_versions()
+        if version == 0:
+            return history[-1] if history else PolicyVersion(0, "", Audit("", 0)), history
+        for published in history:
+            if published.version == version:
+                return published, history
+        hint = f"versions are 1 to {history[-1].version}" if history else "none was published yet"
+        raise NotFound("contact policy version", str(version), hint)
+
+    def rollback_contact_policy(self, version: int, author: str, note: str = "") -> PolicyVersion:
+        """Publish an earlier version's document as the next version."""
+        return self._policies.rollback_policy(version, self._audit(author, note))
 
     def suppress(self, customer_id: str, channel: str, until_ms: int | None, note: str = "") -> None:
-        """Stop contacts on a channel (`*` for all) at once, until a time or for good."""
-        suppression = Suppression(channel, Reason.SUPPRESSED, self._clock.now_ms(), until_ms, note)
-        self._ledger.suppress(customer_id, suppression)
+        """Stop contacts on a channel (`*` for all) at once, until a time or for good.
+
+        Raises:
+            InvalidRequest: the time is over.
+        """
+        now_ms = self._clock.now_ms()
+        if until_ms is not None and until_ms <= now_ms:
+            raise InvalidRequest.of("until_ms", _over(until_ms, now_ms))
+        self._ledger.suppress(customer_id, Suppression(channel, Reason.SUPPRESSED, now_ms, until_ms, note))
+
+    def suppress_batch(self, suppressions: Sequence[CustomerSuppression]) -> int:
+        """Put many suppressions in force, each as `suppress` does; how many. May be repeated.
+
+        Raises:
+            InvalidRequest: naming those whose time is over; none is applied.
+        """
+        now_ms = self._clock.now_ms()
+        violations = [
+            Violation(f"suppressions[{i}].until_ms", _over(s.until_ms, now_ms))
+            for i, s in enumerate(suppressions)
+            if s.until_ms is not None and s.until_ms <= now_ms
+        ]
+        if violations:
+            raise InvalidRequest(violations)
+        for s in suppressions:
+            self._ledger.suppress(s.customer_id, Suppression(s.channel, Reason.SUPPRESSED, now_ms, s.until_ms, s.note))
+        return len(suppressions)
 
     def unsuppress(self, customer_id: str, channel: str) -> bool:
         """Lift the suppressions of a channel; False if there were none."""
@@ -88,3 +164,17 @@ class Administration:
         if not author:
             raise InvalidRequest.of("author", "is empty; say who publishes, for the audit")
         return Audit(author, self._clock.now_ms(), note)
+
+
+def _next_version(history: Sequence[ProgramVersion] | Sequence[PolicyVersion], document: str) -> int:
+    """The version that a document would become: the current one again if nothing changed."""
+    if not history:
+        return 1
+    return history[-1].version + (history[-1].document != normalise(document))
+
+
+def _over(until_ms: int, now_ms: int) -> str:
+    return (
+        f"{until_ms} is not after the server's time {now_ms}, and the suppression would replace one that holds; "
+        "give a later time, or leave it out"
+    )

@@ -10,6 +10,7 @@ from decision_service.core.explain import Explanation, FunnelStep
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
 from decision_service.core.record import ModelVersion
+from decision_service.core.standing import GroupIn, PauseIn, Standing
 from decision_service.core.values import NO_ACTION
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
@@ -114,6 +115,16 @@ def _step(message: pb.FunnelStep) -> FunnelStep:
         probability=message.probability if message.HasField("probability") else None,
         predicted_reward=message.predicted_reward if message.HasField("predicted_reward") else None,
         chosen=message.chosen,
+    )
+
+
+def standing_from_pb(message: pb.GetCustomerResponse) -> Standing:
+    """The core value."""
+    return Standing(
+        state=messages.state_from_pb(message.state),
+        groups=tuple(GroupIn(g.program, messages.GROUP_FROM_PB[g.group], g.because) for g in message.groups),
+        pauses=tuple(PauseIn(p.rule, p.until_ms, p.program, tuple(p.actions)) for p in message.pauses),
+        at_ms=message.at_ms,
     )
 
 

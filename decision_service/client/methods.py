@@ -11,26 +11,28 @@ from typing import ParamSpec, TypeVar
 import grpc
 
 from decision_service import messages, record_messages
-from decision_service.administration import ProgramSummary
+from decision_service.administration import CustomerSuppression, ProgramSummary
 from decision_service.client.answers import (
     Answer,
     answer_from_pb,
     audit_from_pb,
     explanation_from_pb,
     program_summary_from_pb,
+    standing_from_pb,
 )
 from decision_service.client.calls import Calls, Stubs
-from decision_service.client.requests import build, fill, fill_decide
+from decision_service.client.requests import build, fill, fill_decide, fill_suppression
 from decision_service.core.customer import ALL_CHANNELS
 from decision_service.core.errors import NbaError
 from decision_service.core.explain import Explanation
 from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
 from decision_service.core.replay import ReplayResult
+from decision_service.core.standing import Standing
+from decision_service.feedback import ActivationResult
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
-from decision_service.ports import ProgramVersion
+from decision_service.ports import PolicyVersion, ProgramVersion
 from decision_service.rpc import status
-from decision_service.service import ActivationResult
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -159,12 +161,21 @@ class DecisionClient:
         answer = self._calls.call(lambda s: s.decisions.ReplayDecision, message)
         return ReplayResult(answer.identical, tuple(answer.differences))
 
+    def get_customer(self, customer_id: str) -> Standing:
+        """What is known of a customer now: contacts, suppressions, counters, groups, pauses."""
+        message = build(pb.GetCustomerRequest, customer_id=customer_id)
+        return standing_from_pb(self._calls.call(lambda s: s.decisions.GetCustomer, message))
+
     # Administration
 
-    def apply_program(self, document: str, author: str, note: str = "") -> tuple[str, int]:
-        """Publish a program (YAML or JSON text); its name and new version."""
-        message = build(admin_pb.ApplyProgramRequest, document=document, author=author, note=note)
-        answer = self._calls.call(lambda s: s.admin.ApplyProgram, message, is_repeatable=False)
+    def apply_program(
+        self, document: str, author: str, note: str = "", *, validate_only: bool = False
+    ) -> tuple[str, int]:
+        """Publish a program (YAML or JSON text), or only check it; its name and the version that it is, or would be."""
+        message = build(
+            admin_pb.ApplyProgramRequest, document=document, author=author, note=note, validate_only=validate_only
+        )
+        answer = self._calls.call(lambda s: s.admin.ApplyProgram, message, is_repeatable=validate_only)
         return answer.name, answer.version
 
     def list_programs(self) -> list[ProgramSummary]:
@@ -184,10 +195,47 @@ class DecisionClient:
         message = build(admin_pb.RollbackProgramRequest, name=name, version=version, author=author, note=note)
         return int(self._calls.call(lambda s: s.admin.RollbackProgram, message, is_repeatable=False).version)
 
-    def apply_contact_policy(self, document: str, author: str, note: str = "") -> int:
-        """Publish the contact policy; its new version."""
-        message = build(admin_pb.ApplyContactPolicyRequest, document=document, author=author, note=note)
-        return int(self._calls.call(lambda s: s.admin.ApplyContactPolicy, message, is_repeatable=False).version)
+    def simulate(
+        self,
+        document: str,
+        from_ms: int,
+        until_ms: int,
+        contact_policy_document: str = "",
+        *,
+        deadline_ms: int = 600_000,
+    ) -> str:
+        """The report, JSON text, on logged decisions of [from_ms, until_ms) replayed through a proposed program, and
+        contact policy if one is given: nothing is published."""
+        message = build(
+            admin_pb.SimulateProgramRequest,
+            document=document,
+            contact_policy_document=contact_policy_document,
+            from_ms=from_ms,
+            until_ms=until_ms,
+        )
+        answer = self._calls.call(
+            lambda s: s.admin.SimulateProgram, message, is_repeatable=False, deadline_ms=deadline_ms
+        )
+        return str(answer.report_json)
+
+    def apply_contact_policy(self, document: str, author: str, note: str = "", *, validate_only: bool = False) -> int:
+        """Publish the contact policy, or only check it; the version that it is, or would be."""
+        message = build(
+            admin_pb.ApplyContactPolicyRequest, document=document, author=author, note=note, validate_only=validate_only
+        )
+        return int(self._calls.call(lambda s: s.admin.ApplyContactPolicy, message, is_repeatable=validate_only).version)
+
+    def get_contact_policy(self, version: int = 0) -> tuple[PolicyVersion, list[PolicyVersion]]:
+        """A version (the latest if 0) and the history, whose entries carry no document; version 0 if there is none."""
+        message = build(admin_pb.GetContactPolicyRequest, version=version)
+        answer = self._calls.call(lambda s: s.admin.GetContactPolicy, message)
+        history = [PolicyVersion(past.version, "", audit_from_pb(past.audit)) for past in answer.history]
+        return PolicyVersion(answer.version, answer.document, audit_from_pb(answer.audit)), history
+
+    def rollback_contact_policy(self, version: int, author: str, note: str = "") -> int:
+        """Publish an earlier version again; the new version."""
+        message = build(admin_pb.RollbackContactPolicyRequest, version=version, author=author, note=note)
+        return int(self._calls.call(lambda s: s.admin.RollbackContactPolicy, message, is_repeatable=False).version)
 
     def suppress(
         self, customer_id: str, channel: str = ALL_CHANNELS, until_ms: int | None = None, note: str = ""
@@ -197,6 +245,13 @@ class DecisionClient:
             admin_pb.SuppressRequest, customer_id=customer_id, channel=channel, until_ms=until_ms, note=note
         )
         self._calls.call(lambda s: s.admin.Suppress, message)
+
+    def suppress_batch(self, suppressions: Iterable[CustomerSuppression], *, deadline_ms: int | None = None) -> int:
+        """Stop contacts of up to 1,000 customers; how many. If one is wrong, none is applied."""
+        message = admin_pb.SuppressBatchRequest()
+        for i, suppression in enumerate(suppressions):
+            fill(f"suppressions[{i}]", fill_suppression, message.suppressions.add(), suppression)
+        return int(self._calls.call(lambda s: s.admin.SuppressBatch, message, deadline_ms=deadline_ms).applied)
 
     def unsuppress(self, customer_id: str, channel: str = ALL_CHANNELS) -> bool:
         """Lift the suppressions of a channel; False if there were none."""

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from decision_service import messages
+from decision_service.administration import CustomerSuppression
 from decision_service.core.errors import InvalidRequest, Violation
 from decision_service.core.program import Group
 from decision_service.core.record import DecideRequest
+from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
 
 T = TypeVar("T")
@@ -58,6 +60,15 @@ def fill_decide(message: pb.DecideRequest, request: DecideRequest, path: str = "
     for name, value in request.context.items():
         _attempt(wrong, f"{path}context[{name!r}]", value, functools.partial(_fill_context, message, name, value))
     _done(wrong)
+
+
+def fill_suppression(message: admin_pb.SuppressRequest, suppression: CustomerSuppression) -> None:
+    """Set an empty message."""
+    message.customer_id = suppression.customer_id
+    message.channel = suppression.channel
+    message.note = suppression.note
+    if suppression.until_ms is not None:
+        message.until_ms = suppression.until_ms
 
 
 def _attempt(violations: list[Violation], path: str, value: object, change: Callable[[], object]) -> None:

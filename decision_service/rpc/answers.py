@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from decision_service import messages, record_messages
 from decision_service.administration import ProgramSummary
 from decision_service.core.explain import Explanation
+from decision_service.core.standing import Standing
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
-from decision_service.ports import Audit, ProgramVersion
+from decision_service.ports import Audit, PolicyVersion, ProgramVersion
 from decision_service.service import Decided
 
 
@@ -46,12 +47,14 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
         answer.lease_expires_at_ms = record.reservation.lease_expires_at_ms
         if record.reservation.send_at_ms is not None:
             answer.send_at_ms = record.reservation.send_at_ms
+    if decided.explanation is not None:
+        fill_explanation(answer.explanation, decided.explanation)
     return answer
 
 
-def explain_response(explanation: Explanation) -> pb.ExplainDecisionResponse:
-    """The explanation of a decision."""
-    answer = pb.ExplainDecisionResponse(text=explanation.text)
+def fill_explanation(answer: pb.ExplainDecisionResponse, explanation: Explanation) -> None:
+    """Set an empty message to the explanation of a decision."""
+    answer.text = explanation.text
     for step in explanation.funnel:
         answer.funnel.add(
             action=step.action,
@@ -64,6 +67,22 @@ def explain_response(explanation: Explanation) -> pb.ExplainDecisionResponse:
             chosen=step.chosen,
         )
     record_messages.fill_record(answer.record, explanation.record)
+
+
+def get_customer_response(standing: Standing) -> pb.GetCustomerResponse:
+    """What is known of a customer."""
+    answer = pb.GetCustomerResponse(
+        groups=[
+            pb.CustomerGroup(program=g.program, group=messages.GROUP_TO_PB[g.group], because=g.because)
+            for g in standing.groups
+        ],
+        pauses=[
+            pb.CustomerPause(rule=p.rule, until_ms=p.until_ms, program=p.program, actions=p.actions)
+            for p in standing.pauses
+        ],
+        at_ms=standing.at_ms,
+    )
+    messages.fill_state(answer.state, standing.state)
     return answer
 
 
@@ -86,8 +105,24 @@ def get_program_response(program: ProgramVersion, history: Sequence[ProgramVersi
         version=program.version,
         document=program.document,
         audit=_audit(program.audit),
-        history=[admin_pb.ProgramVersion(version=past.version, audit=_audit(past.audit)) for past in history],
+        history=map(_version, history),
     )
+
+
+def get_contact_policy_response(
+    policy: PolicyVersion, history: Sequence[PolicyVersion]
+) -> admin_pb.GetContactPolicyResponse:
+    """A version of the contact policy with its whole history."""
+    return admin_pb.GetContactPolicyResponse(
+        version=policy.version,
+        document=policy.document,
+        audit=_audit(policy.audit) if policy.version else None,
+        history=map(_version, history),
+    )
+
+
+def _version(published: ProgramVersion | PolicyVersion) -> admin_pb.ProgramVersion:
+    return admin_pb.ProgramVersion(version=published.version, audit=_audit(published.audit))
 
 
 def _audit(audit: Audit) -> admin_pb.Audit:

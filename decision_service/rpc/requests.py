@@ -75,6 +75,18 @@ def decision_id(message: pb.GetDecisionRequest | pb.ExplainDecisionRequest | pb.
     return message.decision_id
 
 
+def customer_id(message: pb.GetCustomerRequest) -> str:
+    """Of which customer.
+
+    Raises:
+        InvalidRequest: empty or oversized.
+    """
+    checks = Checks()
+    checks.id("customer_id", message.customer_id)
+    checks.done()
+    return message.customer_id
+
+
 @dataclass(frozen=True, slots=True)
 class ActivationReport:
     """The arguments of `report_activation`; `at_ms` None is the server's time."""

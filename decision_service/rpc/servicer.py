@@ -17,6 +17,9 @@ from decision_service.services import Services
 
 Context: TypeAlias = grpc.ServicerContext
 
+MAX_SIMULATION_S = 900.0
+"""Longest that a call waits for its simulation."""
+
 
 class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
     """What journey runners call."""
@@ -44,21 +47,21 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
         return answer
 
     def ReportActivation(self, request: pb.ReportActivationRequest, context: Context) -> pb.ReportActivationResponse:
-        """Confirm or release a decision's reservation."""
+        """What became of a decision: confirm or release its reservation."""
         report = requests.activation_report(request)
-        result = self._services.decisions.report_activation(
+        result = self._services.feedback.report_activation(
             report.decision_id, report.status, report.at_ms, report.detail
         )
         return pb.ReportActivationResponse(duplicate=result.duplicate, late=result.late)
 
     def RecordOutcomes(self, request: pb.RecordOutcomesRequest, context: Context) -> pb.RecordOutcomesResponse:
         """Log outcomes."""
-        recorded, duplicates = self._services.decisions.record_outcomes(requests.outcomes(request))
+        recorded, duplicates = self._services.feedback.record_outcomes(requests.outcomes(request))
         return pb.RecordOutcomesResponse(recorded=recorded, duplicates=duplicates)
 
     def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:
         """Log behavioural events."""
-        recorded, duplicates = self._services.decisions.record_events(requests.events(request))
+        recorded, duplicates = self._services.feedback.record_events(requests.events(request))
         return pb.RecordEventsResponse(recorded=recorded, duplicates=duplicates)
 
     def GetDecision(self, request: pb.GetDecisionRequest, context: Context) -> pb.GetDecisionResponse:
@@ -69,12 +72,18 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
 
     def ExplainDecision(self, request: pb.ExplainDecisionRequest, context: Context) -> pb.ExplainDecisionResponse:
         """Why it was decided so."""
-        return answers.explain_response(self._services.inquiry.explain(requests.decision_id(request)))
+        answer = pb.ExplainDecisionResponse()
+        answers.fill_explanation(answer, self._services.inquiry.explain(requests.decision_id(request)))
+        return answer
 
     def ReplayDecision(self, request: pb.ReplayDecisionRequest, context: Context) -> pb.ReplayDecisionResponse:
         """Recompute it and compare."""
         result = self._services.inquiry.replay(requests.decision_id(request))
         return pb.ReplayDecisionResponse(identical=result.identical, differences=result.differences)
+
+    def GetCustomer(self, request: pb.GetCustomerRequest, context: Context) -> pb.GetCustomerResponse:
+        """What is known of a customer."""
+        return answers.get_customer_response(self._services.inquiry.customer(requests.customer_id(request)))
 
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
@@ -86,7 +95,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     def ApplyProgram(self, request: admin_pb.ApplyProgramRequest, context: Context) -> admin_pb.ApplyProgramResponse:
         """Publish a program."""
         admin_requests.publication(request)
-        published = self._services.administration.apply_program(request.document, request.author, request.note)
+        published = self._services.administration.apply_program(
+            request.document, request.author, request.note, request.validate_only
+        )
         return admin_pb.ApplyProgramResponse(name=published.name, version=published.version)
 
     def ListPrograms(self, request: admin_pb.ListProgramsRequest, context: Context) -> admin_pb.ListProgramsResponse:
@@ -110,28 +121,57 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         )
         return admin_pb.RollbackProgramResponse(version=published.version)
 
-    def SimulateProgram(self, request: admin_pb.SimulateProgramRequest, context: Context) -> Never:
-        """Not offered yet."""
-        raise NotBuilt("SimulateProgram is not offered by this version")
+    def SimulateProgram(
+        self, request: admin_pb.SimulateProgramRequest, context: Context
+    ) -> admin_pb.SimulateProgramResponse:
+        """Replay logged decisions through a proposed program, within the caller's deadline."""
+        admin_requests.simulation(request)
+        remaining_s = context.time_remaining()
+        timeout_s = MAX_SIMULATION_S if remaining_s is None else min(max(remaining_s - 0.1, 0.0), MAX_SIMULATION_S)
+        report = self._services.simulations.run(
+            request.document, request.contact_policy_document, request.from_ms, request.until_ms, timeout_s
+        )
+        return admin_pb.SimulateProgramResponse(report_json=report)
 
     def ApplyContactPolicy(
         self, request: admin_pb.ApplyContactPolicyRequest, context: Context
     ) -> admin_pb.ApplyContactPolicyResponse:
         """Publish the contact policy."""
         admin_requests.publication(request)
-        version = self._services.administration.apply_contact_policy(request.document, request.author, request.note)
+        version = self._services.administration.apply_contact_policy(
+            request.document, request.author, request.note, request.validate_only
+        )
         return admin_pb.ApplyContactPolicyResponse(version=version)
+
+    def GetContactPolicy(
+        self, request: admin_pb.GetContactPolicyRequest, context: Context
+    ) -> admin_pb.GetContactPolicyResponse:
+        """A version of the contact policy, with its history."""
+        version = admin_requests.contact_policy_version(request)
+        return answers.get_contact_policy_response(*self._services.administration.get_contact_policy(version))
+
+    def RollbackContactPolicy(
+        self, request: admin_pb.RollbackContactPolicyRequest, context: Context
+    ) -> admin_pb.RollbackContactPolicyResponse:
+        """Publish an earlier version again."""
+        admin_requests.rollback(request)
+        published = self._services.administration.rollback_contact_policy(request.version, request.author, request.note)
+        return admin_pb.RollbackContactPolicyResponse(version=published.version)
 
     def Suppress(self, request: admin_pb.SuppressRequest, context: Context) -> admin_pb.SuppressResponse:
         """Stop contacts on a channel, or on all."""
-        admin_requests.suppression(request)
-        until_ms = request.until_ms if request.HasField("until_ms") else None
-        self._services.administration.suppress(request.customer_id, request.channel, until_ms, request.note)
+        one = admin_requests.suppression(request)
+        self._services.administration.suppress(one.customer_id, one.channel, one.until_ms, one.note)
         return admin_pb.SuppressResponse()
+
+    def SuppressBatch(self, request: admin_pb.SuppressBatchRequest, context: Context) -> admin_pb.SuppressBatchResponse:
+        """Stop contacts of many customers."""
+        applied = self._services.administration.suppress_batch(admin_requests.suppressions(request))
+        return admin_pb.SuppressBatchResponse(applied=applied)
 
     def Unsuppress(self, request: admin_pb.UnsuppressRequest, context: Context) -> admin_pb.UnsuppressResponse:
         """Allow contacts again."""
-        admin_requests.suppression(request)
+        admin_requests.lifting(request)
         return admin_pb.UnsuppressResponse(
             lifted=self._services.administration.unsuppress(request.customer_id, request.channel)
         )

@@ -14,13 +14,13 @@ from decision_service.client import DecisionClient
 from decision_service.core.errors import InvalidRequest, Unavailable
 from decision_service.core.record import DecideRequest
 from decision_service.rpc.server import Server
-from decision_service.service import DecisionService
+from decision_service.services import Services
 from tests.rpc.conftest import Gate
 
 REQUEST = DecideRequest("r", "c", ("welcome",))
 
 
-def test_a_call_outlives_a_restart(service: DecisionService) -> None:
+def test_a_call_outlives_a_restart(service: Services) -> None:
     """With the server down a decision is retried, and succeeds once it is back, within its deadline."""
     address = f"127.0.0.1:{free_port()}"
     with DecisionClient(address, channels=1, deadline_ms=20_000, retries=12, backoff_ms=20) as client:
@@ -34,7 +34,7 @@ def test_a_call_outlives_a_restart(service: DecisionService) -> None:
         back.stop(0)
 
 
-def test_only_safe_calls_are_repeated(gate: Gate, service: DecisionService) -> None:
+def test_only_safe_calls_are_repeated(gate: Gate, service: Services) -> None:
     """A decision that meets an unavailable part is retried; a rollback is tried once."""
     gate.failure = Unavailable("features", "down")
     with (
@@ -90,7 +90,7 @@ def test_waiting_for_nobody_ends() -> None:
         client.wait_ready(0.2)
 
 
-def test_waiting_covers_a_late_start(service: DecisionService) -> None:
+def test_waiting_covers_a_late_start(service: Services) -> None:
     """`wait_ready` returns when the server begins to answer."""
     server = Server(service, "127.0.0.1:0")
     timer = threading.Timer(0.2, server.start)

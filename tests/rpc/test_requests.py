@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 
 from decision_service import messages
+from decision_service.administration import CustomerSuppression
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.program import Group
-from decision_service.core.record import ActivationStatus, DecideRequest
+from decision_service.core.record import ALL_PROGRAMS, ActivationStatus, DecideRequest
 from decision_service.pb import admin_service_pb2 as admin_pb
 from decision_service.pb import decision_service_pb2 as pb
 from decision_service.pb import record_pb2, types_pb2
 from decision_service.rpc import admin_requests, requests
 
 NOW_MS = 1_700_000_000_000
+DAY_MS = 86_400_000
 LONG = "x" * 257
 
 
@@ -46,6 +48,22 @@ def report(**changes: Any) -> pb.ReportActivationRequest:
     return pb.ReportActivationRequest(**{"decision_id": "d", "status": types_pb2.SENT, **changes})
 
 
+def suppress(**changes: Any) -> admin_pb.SuppressRequest:
+    """A valid suppression, changed."""
+    return admin_pb.SuppressRequest(**{"customer_id": "c", "channel": "*", **changes})
+
+
+def batch(*suppressions: admin_pb.SuppressRequest) -> admin_pb.SuppressBatchRequest:
+    """Several at once."""
+    return admin_pb.SuppressBatchRequest(suppressions=suppressions)
+
+
+def simulate(**changes: Any) -> admin_pb.SimulateProgramRequest:
+    """A valid simulation, changed."""
+    fields = {"document": "name: p", "from_ms": NOW_MS, "until_ms": NOW_MS + DAY_MS, **changes}
+    return admin_pb.SimulateProgramRequest(**fields)
+
+
 BAD: list[tuple[Callable[[Any], object], Any, str, str]] = [
     (requests.decide_request, decide(request_id=""), "request_id", "must not be empty; give 1 to 256"),
     (requests.decide_request, decide(request_id=LONG), "request_id", "has 257 characters; give at most 256"),
@@ -54,6 +72,18 @@ BAD: list[tuple[Callable[[Any], object], Any, str, str]] = [
     (requests.decide_request, decide(programs=[]), "programs", "is empty; name those to choose among, or '*' for all"),
     (requests.decide_request, decide(programs=[""]), "programs[0]", "must not be empty"),
     (requests.decide_request, decide(programs=[LONG]), "programs[0]", "257"),
+    (requests.decide_request, decide(programs=["a", "b", "a"]), "programs", "names a program twice"),
+    (requests.decide_request, decide(programs=["*", "a"]), "programs", "'*' stands for every program; give it alone"),
+    (
+        requests.decide_request,
+        decide(programs=[f"p{i}" for i in range(101)]),
+        "programs",
+        "101 entries; give at most 100",
+    ),
+    (requests.decide_request, decide(at_ms=NOW_MS), "at_ms", "is for dry runs"),
+    (requests.decide_request, decide(at_ms=0, dry_run=True), "at_ms", "is missing"),
+    (requests.decide_request, decide(at_ms=1_700_000_000, dry_run=True), "at_ms", "milliseconds, not seconds"),
+    (requests.decide_request, decide(at_ms=NOW_MS * 1_000, dry_run=True), "at_ms", "not microseconds"),
     (requests.decide_request, decide(channels=["email", ""]), "channels[1]", "must not be empty"),
     (requests.decide_request, decide(context={"age": math.nan}), "context['age']", "is nan; give a finite number"),
     (requests.decide_request, decide(context={"age": -math.inf}), "context['age']", "is -inf"),
@@ -67,8 +97,10 @@ BAD: list[tuple[Callable[[Any], object], Any, str, str]] = [
     (requests.batch, pb.DecideBatchRequest(requests=[decide()] * 1_001), "requests", "1001 entries"),
     (requests.decision_id, pb.GetDecisionRequest(), "decision_id", "must not be empty"),
     (requests.decision_id, pb.ExplainDecisionRequest(decision_id=LONG), "decision_id", "257"),
+    (requests.customer_id, pb.GetCustomerRequest(), "customer_id", "must not be empty"),
+    (requests.customer_id, pb.GetCustomerRequest(customer_id=LONG), "customer_id", "257"),
     (requests.activation_report, report(decision_id=""), "decision_id", "must not be empty"),
-    (requests.activation_report, report(status=0), "status", "is missing; use one of SENT, FAILED, SKIPPED"),
+    (requests.activation_report, report(status=0), "status", "use one of SENT, FAILED, SKIPPED, DELIVERED, B"),
     (requests.activation_report, report(status=7), "status", "7 is not known; use one of SENT"),
     (requests.activation_report, report(at_ms=1_700_000_000), "at_ms", "milliseconds, not seconds"),
     (requests.activation_report, report(at_ms=0), "at_ms", "is missing"),
@@ -105,14 +137,45 @@ BAD: list[tuple[Callable[[Any], object], Any, str, str]] = [
     ),
     (admin_requests.rollback, admin_pb.RollbackProgramRequest(name="p", author="a"), "version", "is 0; give 1 or more"),
     (admin_requests.rollback, admin_pb.RollbackProgramRequest(name="p", version=1), "author", "must not be empty"),
-    (admin_requests.suppression, admin_pb.SuppressRequest(channel="*"), "customer_id", "must not be empty"),
-    (admin_requests.suppression, admin_pb.SuppressRequest(customer_id="c"), "channel", "or * for every one"),
-    (admin_requests.suppression, admin_pb.UnsuppressRequest(customer_id="c", channel=LONG), "channel", "257"),
+    (admin_requests.rollback, admin_pb.RollbackContactPolicyRequest(author="a"), "version", "is 0; give 1 or more"),
+    (admin_requests.rollback, admin_pb.RollbackContactPolicyRequest(version=1), "author", "must not be empty"),
     (
-        admin_requests.suppression,
-        admin_pb.SuppressRequest(customer_id="c", channel="*", until_ms=5),
+        admin_requests.rollback,
+        admin_pb.RollbackContactPolicyRequest(version=1, author="a", note="x" * 5_000),
+        "note",
+        "5000",
+    ),
+    (
+        admin_requests.contact_policy_version,
+        admin_pb.GetContactPolicyRequest(version=-2),
+        "version",
+        "is -2; give 0 or more",
+    ),
+    (admin_requests.suppression, suppress(customer_id=""), "customer_id", "must not be empty"),
+    (admin_requests.suppression, suppress(channel=""), "channel", "or * for every one"),
+    (admin_requests.suppression, suppress(channel=LONG), "channel", "257"),
+    (admin_requests.suppression, suppress(until_ms=5), "until_ms", "not seconds"),
+    (admin_requests.suppression, suppress(note="x" * 5_000), "note", "5000"),
+    (admin_requests.suppressions, batch(suppress(), suppress(customer_id="")), "suppressions[1].customer_id", "empty"),
+    (admin_requests.suppressions, batch(suppress(channel="")), "suppressions[0].channel", "or * for every one"),
+    (admin_requests.suppressions, batch(suppress(channel="a\nb")), "suppressions[0].channel", "control characters"),
+    (admin_requests.suppressions, batch(suppress(until_ms=0)), "suppressions[0].until_ms", "is missing"),
+    (admin_requests.suppressions, batch(suppress(note="x" * 5_000)), "suppressions[0].note", "5000"),
+    (admin_requests.suppressions, batch(*[suppress()] * 1_001), "suppressions", "1001 entries; give at most 1000"),
+    (admin_requests.lifting, admin_pb.UnsuppressRequest(customer_id="c", channel=LONG), "channel", "257"),
+    (admin_requests.lifting, admin_pb.UnsuppressRequest(customer_id="c"), "channel", "or * for every one"),
+    (admin_requests.lifting, admin_pb.UnsuppressRequest(channel="*"), "customer_id", "must not be empty"),
+    (admin_requests.simulation, simulate(document=" \n"), "document", "YAML or JSON"),
+    (admin_requests.simulation, simulate(from_ms=0), "from_ms", "is missing; give UTC epoch milliseconds"),
+    (admin_requests.simulation, simulate(from_ms=1_700_000_000), "from_ms", "not seconds"),
+    (admin_requests.simulation, simulate(until_ms=0), "until_ms", "is missing"),
+    (admin_requests.simulation, simulate(until_ms=NOW_MS), "until_ms", "not after from_ms"),
+    (admin_requests.simulation, simulate(until_ms=NOW_MS - 1), "until_ms", "give the end of the period"),
+    (
+        admin_requests.simulation,
+        simulate(until_ms=NOW_MS + 93 * DAY_MS),
         "until_ms",
-        "not seconds",
+        "a period of 93.0 days; give at most 92",
     ),
 ]
 
@@ -171,6 +234,42 @@ def test_a_valid_request_is_converted() -> None:
     assert {name: type(value) for name, value in request.context.items()} == {
         name: type(value) for name, value in context.items()
     }
+
+
+def test_a_dry_run_as_of_a_time_is_converted() -> None:
+    """Several programs, or all of them, and the time that a dry run is to be as of."""
+    request = requests.decide_request(decide(programs=["b", "a"], dry_run=True, at_ms=NOW_MS))
+    assert request == DecideRequest("r", "c", ("b", "a"), dry_run=True, at_ms=NOW_MS)
+    assert requests.decide_request(decide(programs=["*"])).programs == (ALL_PROGRAMS,)
+
+
+def test_a_valid_suppression_is_converted() -> None:
+    """An absent time is for good; a batch keeps its order."""
+    message = batch(suppress(), suppress(customer_id="d", channel="sms", until_ms=NOW_MS, note="asked"))
+    assert admin_requests.suppressions(message) == [
+        CustomerSuppression("c", "*"),
+        CustomerSuppression("d", "sms", NOW_MS, "asked"),
+    ]
+    assert admin_requests.suppression(message.suppressions[0]) == CustomerSuppression("c", "*")
+
+
+def test_all_violations_of_a_batch_and_a_simulation_come_at_once() -> None:
+    """Of every row, and of every field."""
+    with pytest.raises(InvalidRequest) as caught:
+        admin_requests.suppressions(batch(suppress(customer_id=""), suppress(), suppress(channel="", until_ms=5)))
+    assert [v.field for v in caught.value.violations] == [
+        "suppressions[0].customer_id",
+        "suppressions[2].channel",
+        "suppressions[2].until_ms",
+    ]
+    with pytest.raises(InvalidRequest) as caught:
+        admin_requests.simulation(admin_pb.SimulateProgramRequest())
+    assert [v.field for v in caught.value.violations] == ["document", "from_ms", "until_ms"]
+
+
+def test_a_quarter_may_be_simulated() -> None:
+    """Of 92 days, and without a contact policy."""
+    admin_requests.simulation(simulate(until_ms=NOW_MS + 92 * DAY_MS))
 
 
 def test_a_valid_report_and_outcome_are_converted() -> None:
