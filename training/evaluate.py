@@ -16,11 +16,11 @@ import numpy as np
 from decision_service.core import ope
 from decision_service.core.decide import Scorer
 from decision_service.core.errors import InvalidDistribution, InvalidRequest
-from decision_service.core.exploration import explore, uniform
+from decision_service.core.exploration import shape, uniform
 from decision_service.core.ope import DEFAULT_ALPHA, FloatArray, Interval, Moments
-from decision_service.core.program import Exploration
+from decision_service.core.program import Action, Exploration
 from decision_service.core.values import NO_ACTION
-from training.dataset import LogFacts, LoggedDataset
+from training.dataset import LogFacts, LoggedDataset, LoggedRow
 
 Policy = Callable[[LoggedDataset], FloatArray]
 """The distribution over actions that a policy would have drawn from, shape (n, A); 0 where not feasible."""
@@ -64,22 +64,27 @@ def fixed_policies(dataset: LoggedDataset) -> dict[str, Policy]:
     return {f"always {action}": first_feasible(action) for action in dataset.actions}
 
 
-def scored_policy(scorer: Scorer, exploration: Exploration) -> Policy:
-    """What the service would draw from with this model; uniform where the model fails, as in serving."""
+def scored_policy(scorer: Scorer, exploration: Exploration, actions: Sequence[Action] = ()) -> Policy:
+    """What the service would draw from with this model; uniform where the model fails, as in serving.
 
-    def distribution(known_text: str, n: int) -> FloatArray:
-        predicted = scorer.predict(known_text, n)
+    actions: as they are served now, with their levers and shares; one that is not among them counts as it was logged.
+        What the model sees of an action is as logged. Slot prices are left out: they depend on other programs.
+    """
+    now = {action.id: action for action in actions}
+
+    def distribution(row: LoggedRow) -> FloatArray:
+        n = len(row.actions)
+        predicted = scorer.predict(scorer.encode(row.known, row.actions), n)
         if predicted.shape != (n,) or not np.isfinite(predicted).all():
             return uniform(n)
         try:
-            return explore(predicted, exploration)
+            served = [now.get(action.id, action) for action in row.actions]
+            return shape(predicted, served, exploration, scorer.examples).final
         except InvalidDistribution:
             return uniform(n)
 
     def policy(dataset: LoggedDataset) -> FloatArray:
-        return dataset.spread(
-            distribution(scorer.encode(row.known, row.actions), len(row.actions)) for row in dataset.rows
-        )
+        return dataset.spread(distribution(row) for row in dataset.rows)
 
     return policy
 

@@ -17,7 +17,7 @@ from decision_service.core import ope
 from decision_service.core.encoding import ENCODER_VERSION, encode, label
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.intervals import Interval
-from decision_service.core.program import Exploration
+from decision_service.core.program import Action, Exploration
 from decision_service.core.record import ModelVersion
 from training.dataset import LoggedDataset
 from training.evaluate import scored_policy
@@ -81,8 +81,11 @@ def fit(
     exploration: Exploration,
     seed: int,
     candidates: Sequence[Candidate] = CANDIDATES,
+    actions: Sequence[Action] = (),
 ) -> Fitted:
     """Sweep, choose, and fit the choice to all rows. Deterministic in its arguments.
+
+    actions: as they would be served; see `evaluate.scored_policy`.
 
     Raises:
         InvalidRequest: there are no rows or no candidates, or a value cannot be encoded.
@@ -90,7 +93,7 @@ def fit(
     if not candidates:
         raise InvalidRequest.of("candidates", "give at least one")
     texts = examples(dataset, inputs)
-    swept = sweep(dataset, texts, inputs, exploration, seed, candidates) if len(candidates) > 1 else ()
+    swept = sweep(dataset, texts, inputs, exploration, seed, candidates, actions) if len(candidates) > 1 else ()
     chosen = max(swept, key=lambda each: each.value.mean).candidate if swept else candidates[0]
     with TrainingText(texts) as text:
         model = text.fit(chosen.options, chosen.passes, seed)
@@ -104,6 +107,7 @@ def sweep(
     exploration: Exploration,
     seed: int,
     candidates: Sequence[Candidate],
+    actions: Sequence[Action] = (),
 ) -> tuple[Swept, ...]:
     """The value of each candidate, in their order; none if the rows are too few to split.
 
@@ -120,7 +124,8 @@ def sweep(
     with TrainingText(texts[first : first + len(earlier)]) as text:
         for candidate in candidates:
             model = text.fit(candidate.options, candidate.passes, seed)
-            policy = scored_policy(VwScorer.of(model, unregistered, "", inputs), exploration)
+            scorer = VwScorer.of(model, unregistered, "", inputs, earlier.action_rows)
+            policy = scored_policy(scorer, exploration, actions)
             moments = ope.dr(policy(later), later.logged, later.chosen, later.rewards, predicted)
             swept.append(Swept(candidate, moments.normal(ope.DEFAULT_ALPHA)))
     return tuple(swept)

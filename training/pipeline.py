@@ -145,7 +145,7 @@ def train_program(
         why = "no decisions are left that neither the champion nor a challenger would have learned from"
         return TrainReport(program.name, SKIPPED, why, len(dataset), champion=champion.version)
 
-    fitted = fit(history, inputs, program.exploration, plan.seed, plan.candidates)
+    fitted = fit(history, inputs, program.exploration, plan.seed, plan.candidates, program.actions)
     unregistered = ModelVersion(registered_name(program.name), "", encoding.ENCODER_VERSION)
     challenger = VwScorer.of(fitted.serving, unregistered, program.feature_service, inputs, history.action_rows)
     evaluation = _evaluate(program, history, unseen, challenger, champion, plan.seed)
@@ -233,7 +233,9 @@ def _nothing_to_do(dataset: LoggedDataset, past: Sequence[promote.Entry], finger
 
 def _fingerprint(program: Program, inputs: Sequence[str], plan: Plan) -> str:
     """Of everything but the rows that a run depends on."""
-    parts = [encoding.ENCODER_VERSION, list(inputs), asdict(program.exploration), asdict(program.reward), asdict(plan)]
+    levers = [(action.id, action.lever, action.min_share, action.max_share) for action in program.actions]
+    shaping = [asdict(program.exploration), levers]
+    parts = [encoding.ENCODER_VERSION, list(inputs), shaping, asdict(program.reward), asdict(plan)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -247,12 +249,12 @@ def _evaluate(
 ) -> Evaluation:
     often = Counter(row.actions[row.chosen].id for row in unseen.rows).most_common(MOST_FIXED_POLICIES)
     policies: dict[str, ev.Policy] = {
-        ev.CHALLENGER: ev.scored_policy(challenger, program.exploration),
+        ev.CHALLENGER: ev.scored_policy(challenger, program.exploration, program.actions),
         ev.UNIFORM: ev.uniform_policy,
         **{f"always {action}": ev.first_feasible(action) for action, _ in often},
     }
     if champion.scorer is not None:
-        policies[ev.CHAMPION] = ev.scored_policy(champion.scorer, program.exploration)
+        policies[ev.CHAMPION] = ev.scored_policy(champion.scorer, program.exploration, program.actions)
     predicted = predict_from(history, unseen, seed)
     return ev.evaluate(unseen, policies, predicted, reference=champion.name)
 

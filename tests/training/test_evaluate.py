@@ -122,7 +122,7 @@ def test_a_fixed_action_that_is_not_feasible_gives_way() -> None:
 class SegmentScorer:
     """A model that knows each segment's rates; not finite for bronze customers."""
 
-    version, feature_service = ModelVersion("nba-spring", "1", "1"), "spring_v1"
+    version, feature_service, examples = ModelVersion("nba-spring", "1", "1"), "spring_v1", None
 
     def __init__(self, rates: np.ndarray) -> None:
         self._rates = rates

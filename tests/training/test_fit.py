@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from decision_service.core.encoding import ENCODER_VERSION, model_inputs
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.live import live_names
 from decision_service.core.program import Exploration
-from decision_service.core.record import ModelVersion
+from decision_service.core.record import ModelVersion, PolicyKind
 from tests.lived import PROGRAM, SCHEMA, Shop
 from training.dataset import LoggedDataset
 from training.evaluate import scored_policy
@@ -52,6 +54,31 @@ def test_the_fitted_model_prefers_what_pays(dataset: LoggedDataset) -> None:
     ]
     assert np.mean(right) > 0.9
     assert np.array_equal(served, resumable)
+
+
+def test_the_policy_that_is_judged_is_the_one_that_is_served() -> None:
+    """Levers, shares, floor and the cap on actions with little data: what evaluation computes for the rows that a model
+    decided is what was logged of them, to the last bit; and each of the four made a difference."""
+    email, push = PROGRAM.actions
+    shaped = replace(
+        PROGRAM,
+        actions=(replace(email, lever=1.5, max_share=0.6), replace(push, min_share=0.25)),
+        exploration=Exploration(epsilon=0.1, floor=0.03, low_data_below=400, low_data_max_share=0.5),
+    )
+    shop = Shop(shaped)
+    shop.live(600)
+    fitted = fit(shop.dataset(), INPUTS, shaped.exploration, 1, (GOOD,))
+    known = {"email_a": 500, "push_b": 100, "NO_ACTION": 0}
+    model = VwScorer.of(fitted.serving, ModelVersion("nba-spring", "1", ENCODER_VERSION), "customer_v1", INPUTS, known)
+    shop.live(100, model)
+    dataset = shop.dataset().between(shop.records[600].decided_at_ms, 2**62)
+    assert {row.policy for row in dataset.rows} == {PolicyKind.MODEL}
+    assert np.array_equal(scored_policy(model, shaped.exploration, shaped.actions)(dataset), dataset.logged)
+    assert np.array_equal(scored_policy(model, shaped.exploration)(dataset), dataset.logged)  # logged with these levers
+    assert not np.array_equal(scored_policy(model, shaped.exploration, PROGRAM.actions)(dataset), dataset.logged)
+    for name, value in (("floor", 0.0), ("low_data_below", 0)):
+        other = replace(shaped.exploration, **{name: value})  # type: ignore[arg-type]
+        assert not np.array_equal(scored_policy(model, other, shaped.actions)(dataset), dataset.logged)
 
 
 def test_fitting_is_reproducible(dataset: LoggedDataset) -> None:
