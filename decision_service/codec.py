@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from decision_service import messages, record_messages
-from decision_service.core.customer import Contact, Suppression
+from decision_service.core.customer import Contact, ContactStatus, Suppression
 from decision_service.core.record import Activation, DecisionRecord, Event, Outcome
 from decision_service.pb import record_pb2
 from decision_service.ports import EntryKind
@@ -49,6 +49,11 @@ def encode_contact(contact: Contact) -> bytes:
     pb = record_pb2.Contact()
     messages.fill_contact(pb, contact)
     return pb.SerializeToString()
+
+
+def encode_contact_status(status: ContactStatus) -> bytes:
+    """The status of a `Contact` message alone; after such a message it replaces the one in it."""
+    return record_pb2.Contact(status=messages.CONTACT_STATUS_TO_PB[status]).SerializeToString()
 
 
 def decode_contact(data: bytes) -> Contact:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from decision_service.core.customer import (
     MAX_RECENT_EVENTS,
     Contact,
+    ContactStatus,
     CustomerState,
     EventCounter,
     Suppression,
 )
-from decision_service.core.errors import Conflict, NotFound
+from decision_service.core.errors import NotFound
+from decision_service.core.outcomes import FATES, is_news
 from decision_service.core.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome
 from decision_service.ports import Committed, Earlier, EntryKind, LedgerRead, LogEntry, Moved
 
@@ -83,14 +85,14 @@ class MemoryLedger:
     def activate(self, activation: Activation, contact: Contact | None) -> bool:
         """See the port."""
         with self._lock:
-            before = self._activations.get(activation.decision_id)
-            if before is not None:
-                if before is not activation.status:
-                    raise Conflict(f"decision {activation.decision_id!r} was already reported {before}")
+            if not is_news(self._activations.get(activation.decision_id), activation):
                 return False
             self._activations[activation.decision_id] = activation.status
-            held = any(c.decision_id == activation.decision_id for c in self.state(activation.customer_id).contacts)
-            if contact is not None or held:
+            if contact is not None:
+                state = self.state(activation.customer_id)
+                before = next((c for c in state.contacts if c.decision_id == activation.decision_id), contact)
+                if before.status is ContactStatus.SENT and activation.status in FATES:
+                    contact = replace(before, status=contact.status)  # the time of sending stays
                 self._set_contacts(activation.customer_id, {activation.decision_id}, contact)
             self._append(EntryKind.ACTIVATIONS, activation)
             return True
@@ -100,16 +102,16 @@ class MemoryLedger:
     ) -> bool:
         """See the port."""
         with self._lock:
-            if not self._occur(EntryKind.OUTCOMES, outcome.outcome_id, outcome):
+            if not self._occur(EntryKind.OUTCOMES, outcome.outcome_id, outcome, counters):
                 return False
+            state = self.state(outcome.customer_id)
+            held = {(s.channel, s.reason): s for s in state.suppressions}
             for suppression in suppressions:
-                held = [
-                    s
-                    for s in self.state(outcome.customer_id).suppressions
-                    if (s.channel, s.reason) == (suppression.channel, suppression.reason)
-                ]
-                if all(_end(s) < _end(suppression) for s in held):
-                    self.suppress(outcome.customer_id, suppression)
+                other = held.get((suppression.channel, suppression.reason))
+                if other is None or _end(other) < _end(suppression):
+                    held[suppression.channel, suppression.reason] = suppression
+            if suppressions or counters:
+                self._set_suppressions(outcome.customer_id, held.values())
             return True
 
     def add_event(self, event: Event) -> bool:
@@ -120,21 +122,18 @@ class MemoryLedger:
     def suppress(self, customer_id: str, suppression: Suppression) -> None:
         """See the port."""
         with self._lock:
-            state = self.state(customer_id)
-            others = [
-                s for s in state.suppressions if (s.channel, s.reason) != (suppression.channel, suppression.reason)
-            ]
-            ordered = tuple(sorted((*others, suppression), key=lambda s: (s.channel, s.reason)))
-            self._states[customer_id] = replace(state, version=state.version + 1, suppressions=ordered)
+            held = {(s.channel, s.reason): s for s in self.state(customer_id).suppressions}
+            held[suppression.channel, suppression.reason] = suppression
+            self._set_suppressions(customer_id, held.values())
 
     def unsuppress(self, customer_id: str, channel: str) -> bool:
         """See the port."""
         with self._lock:
-            state = self.state(customer_id)
-            kept = tuple(s for s in state.suppressions if s.channel != channel)
-            if len(kept) == len(state.suppressions):
+            held = self.state(customer_id).suppressions
+            kept = [s for s in held if s.channel != channel]
+            if len(kept) == len(held):
                 return False
-            self._states[customer_id] = replace(state, version=state.version + 1, suppressions=kept)
+            self._set_suppressions(customer_id, kept)
             return True
 
     def state(self, customer_id: str) -> CustomerState:
@@ -155,6 +154,11 @@ class MemoryLedger:
         """See the port."""
         return len(self._log)
 
+    def _set_suppressions(self, customer_id: str, suppressions: Iterable[Suppression]) -> None:
+        state = self.state(customer_id)
+        ordered = tuple(sorted(suppressions, key=lambda s: (s.channel, s.reason)))
+        self._states[customer_id] = replace(state, version=state.version + 1, suppressions=ordered)
+
     def _set_contacts(self, customer_id: str, without: set[str], contact: Contact | None) -> None:
         state = self.state(customer_id)
         contacts = [c for c in state.contacts if c.decision_id not in without]
@@ -162,15 +166,17 @@ class MemoryLedger:
         contacts.sort(key=lambda c: (c.from_ms, c.decision_id))
         self._states[customer_id] = replace(state, version=state.version + 1, contacts=tuple(contacts))
 
-    def _occur(self, kind: EntryKind, occurrence_id: str, body: Outcome | Event) -> bool:
+    def _occur(self, kind: EntryKind, occurrence_id: str, body: Outcome | Event, counters: Sequence[str] = ()) -> bool:
         key = (kind.value, body.customer_id, occurrence_id)
         if key in self._occurred:
             return False
         self._occurred.add(key)
         state = self.state(body.customer_id)
-        counter = state.events.get(body.name, EventCounter(0, ()))
-        times = sorted((*counter.recent_ms, body.occurred_at_ms), reverse=True)[:MAX_RECENT_EVENTS]
-        events = {**state.events, body.name: EventCounter(counter.total + 1, tuple(times))}
+        events = dict(state.events)
+        for name in {body.name, *counters}:
+            counter = events.get(name, EventCounter(0, ()))
+            times = sorted((*counter.recent_ms, body.occurred_at_ms), reverse=True)[:MAX_RECENT_EVENTS]
+            events[name] = EventCounter(counter.total + 1, tuple(times))
         self._states[body.customer_id] = replace(state, events=events)
         self._append(kind, body)
         return True

@@ -25,18 +25,21 @@ from decision_service.codec import (
     decode_entry,
     decode_suppression,
     encode_contact,
+    encode_contact_status,
     encode_entry,
     encode_suppression,
 )
 from decision_service.core.customer import (
     MAX_RECENT_EVENTS,
     Contact,
+    ContactStatus,
     CustomerState,
     EventCounter,
     Suppression,
 )
-from decision_service.core.errors import Conflict, NbaError, NotFound
-from decision_service.core.record import Activation, DecisionRecord, Event, Outcome
+from decision_service.core.errors import NbaError, NotFound
+from decision_service.core.outcomes import FATES, is_news
+from decision_service.core.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome
 from decision_service.ports import Committed, Earlier, LedgerRead, LogEntry, Moved
 
 _SHARDS = "nba:shards"
@@ -60,47 +63,51 @@ redis.call('XADD', KEYS[4], '*', 'b', ARGV[3])
 return {'committed'}
 """)
 
-# KEYS state, activation, log.  ARGV status, ttl ms, entry, contact field, contact or ''
+# KEYS state, activation, log.  ARGV status, ttl ms, entry, contact field, contact or '', status field of a fate or ''
 _ACTIVATE = Script("""
 local before = redis.call('GET', KEYS[2])
-if before then return before end
+local follows = before == 'SENT' and ARGV[6] ~= ''
+if before and not follows then return before end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
 if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[1], ARGV[4], ARGV[5])
-  redis.call('HINCRBY', KEYS[1], 'v', 1)
-elseif redis.call('HDEL', KEYS[1], ARGV[4]) == 1 then
+  local sent = follows and redis.call('HGET', KEYS[1], ARGV[4])
+  -- A message followed by one of its fields is that message with the field replaced: the time of sending stays.
+  redis.call('HSET', KEYS[1], ARGV[4], sent and sent .. ARGV[6] or ARGV[5])
   redis.call('HINCRBY', KEYS[1], 'v', 1)
 end
 redis.call('XADD', KEYS[3], '*', 'b', ARGV[3])
 return false
 """)
 
-# KEYS state, id, log.  ARGV ttl ms, entry, counter field, occurred ms, most times kept, most fields,
-# (suppression field, value)…; of two suppressions of one field the one that holds longer stays.
+# KEYS state, id, log.  ARGV ttl ms, entry, occurred ms, most times kept, most fields, number of counters, counter
+# field…, (suppression field, value)…; of two suppressions of one field the one that holds longer stays.
 _OCCUR = Script("""
 if not redis.call('SET', KEYS[2], '1', 'PX', ARGV[1], 'NX') then return 0 end
-local counter = redis.call('HGET', KEYS[1], ARGV[3])
-local total, times = 0, {}
-if counter then
-  total = tonumber(string.match(counter, '^%d+'))
-  for ms in string.gmatch(string.match(counter, ';(.*)$'), '%-?%d+') do times[#times + 1] = ms end
-end
-local at = #times + 1
-while at > 1 and tonumber(times[at - 1]) < tonumber(ARGV[4]) do at = at - 1 end
-table.insert(times, at, ARGV[4])
-while #times > tonumber(ARGV[5]) do table.remove(times) end
-if counter or redis.call('HLEN', KEYS[1]) < tonumber(ARGV[6]) then
-  redis.call('HSET', KEYS[1], ARGV[3], (total + 1) .. ';' .. table.concat(times, ','))
+local function count(field)
+  local counter = redis.call('HGET', KEYS[1], field)
+  if not counter and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return end
+  local total, times = 0, {}
+  if counter then
+    total = tonumber(string.match(counter, '^%d+'))
+    for ms in string.gmatch(string.match(counter, ';(.*)$'), '%-?%d+') do times[#times + 1] = ms end
+  end
+  local at = #times + 1
+  while at > 1 and tonumber(times[at - 1]) < tonumber(ARGV[3]) do at = at - 1 end
+  table.insert(times, at, ARGV[3])
+  while #times > tonumber(ARGV[4]) do table.remove(times) end
+  redis.call('HSET', KEYS[1], field, (total + 1) .. ';' .. table.concat(times, ','))
 end
 local function until_ms(value)
   local text = string.match(value, '^([^;]*);')
   return text == '' and math.huge or tonumber(text)
 end
-for i = 7, #ARGV, 2 do
+local last = 6 + tonumber(ARGV[6])
+for i = 7, last do count(ARGV[i]) end
+for i = last + 1, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
   if not held or until_ms(held) < until_ms(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 end
-if #ARGV > 6 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
+if #ARGV > 7 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
 redis.call('XADD', KEYS[3], '*', 'b', ARGV[2])
 return 1
 """)
@@ -246,37 +253,40 @@ class RedisLedger:
     def activate(self, activation: Activation, contact: Contact | None) -> bool:
         """See the port."""
         keys = self._of(activation.customer_id)
+        status = activation.status
         before = self._wire.run(
             _ACTIVATE,
             [keys.customer(activation.customer_id), keys.activation(activation.decision_id), keys.log],
             [
-                activation.status.value,
+                status.value,
                 self._retention_ms,
                 encode_entry(activation),
                 f"c:{activation.decision_id}",
                 "" if contact is None else encode_contact(contact),
+                encode_contact_status(ContactStatus(status.value)) if status in FATES else "",
             ],
         )
-        if before is None:
-            return True
-        if before.decode() != activation.status:
-            raise Conflict(
-                f"decision {activation.decision_id!r} was already reported {before.decode()}, now {activation.status}"
-            )
-        return False
+        return is_news(None if before is None else ActivationStatus(before.decode()), activation)
 
     def add_outcome(
         self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
     ) -> bool:
         """See the port."""
-        return self._occur(outcome, f"o{outcome.outcome_id}", suppressions)
+        return self._occur(outcome, f"o{outcome.outcome_id}", counters, suppressions)
 
     def add_event(self, event: Event) -> bool:
         """See the port."""
-        return self._occur(event, f"e{event.event_id}", ())
+        return self._occur(event, f"e{event.event_id}")
 
-    def _occur(self, body: Outcome | Event, dedup_id: str, suppressions: Sequence[Suppression]) -> bool:
+    def _occur(
+        self,
+        body: Outcome | Event,
+        dedup_id: str,
+        counters: Sequence[str] = (),
+        suppressions: Sequence[Suppression] = (),
+    ) -> bool:
         keys = self._of(body.customer_id)
+        fields = [f"e:{name}" for name in dict.fromkeys((body.name, *counters))]
         pairs = [part for s in suppressions for part in (_suppression_field(s), _suppression_value(s))]
         fresh = self._wire.run(
             _OCCUR,
@@ -284,10 +294,11 @@ class RedisLedger:
             [
                 self._retention_ms,
                 encode_entry(body),
-                f"e:{body.name}",
                 body.occurred_at_ms,
                 MAX_RECENT_EVENTS,
                 _MOST_FIELDS,
+                len(fields),
+                *fields,
                 *pairs,
             ],
         )

@@ -1,14 +1,16 @@
-"""What outcomes and events do at once, before anything is joined or learned."""
+"""What outcomes, events and reports do at once, before anything is joined or learned."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from decision_service.core.customer import ALL_CHANNELS, Suppression
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.program import ContactPolicy
+from decision_service.core.errors import Conflict, InvalidRequest, Violation
+from decision_service.core.pauses import counters
+from decision_service.core.program import Action, ContactPolicy
 from decision_service.core.reasons import Reason
-from decision_service.core.record import Event, Outcome
+from decision_service.core.record import Activation, ActivationStatus, Event, Outcome
 
 CLOCK_TOLERANCE_MS = 60_000
 """By how much a runner's clock may differ from the server's."""
@@ -29,11 +31,29 @@ def refuse_future(field: str, occurred: Sequence[Outcome | Event], now_ms: int) 
         raise InvalidRequest(violations)
 
 
-def suppressions_by(policy: ContactPolicy, outcome: Outcome, now_ms: int) -> list[Suppression]:
-    """The suppressions that an outcome brings under the policy; without a channel of its own it concerns all."""
-    return [
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """What an outcome does at once, besides being logged and counted under its own name.
+
+    counters: further names to count it under, for `core.pauses`.
+    """
+
+    suppressions: tuple[Suppression, ...] = ()
+    counters: tuple[str, ...] = ()
+
+
+def effects_of(
+    policy: ContactPolicy, outcome: Outcome, program: str | None, action: Action | None, now_ms: int
+) -> Effects:
+    """What the policy makes of an outcome.
+
+    program, action: those of the decision that it belongs to; None if that is unknown. An outcome that names no
+    channel is one on the channel of that action, and on every channel if that is unknown too.
+    """
+    channel = outcome.channel or (action.channel if action is not None else "")
+    suppressions = tuple(
         Suppression(
-            channel=ALL_CHANNELS if rule.all_channels or not outcome.channel else outcome.channel,
+            channel=ALL_CHANNELS if rule.all_channels or not channel else channel,
             reason=Reason.SUPPRESSED_BY_OUTCOME,
             since_ms=now_ms,
             until_ms=None if rule.for_s is None else outcome.occurred_at_ms + rule.for_s * 1000,
@@ -41,4 +61,23 @@ def suppressions_by(policy: ContactPolicy, outcome: Outcome, now_ms: int) -> lis
         )
         for rule in policy.suppress_on
         if rule.outcome == outcome.name
-    ]
+    )
+    return Effects(suppressions, counters(policy.pauses, outcome, program, action))
+
+
+FATES = frozenset({ActivationStatus.DELIVERED, ActivationStatus.BOUNCED})
+"""What becomes of a sent message: reported after SENT, or in its place."""
+
+
+def is_news(before: ActivationStatus | None, activation: Activation) -> bool:
+    """Whether a report says more than the status reported before; False if it repeats what is known.
+
+    Raises:
+        Conflict: it contradicts what was reported.
+    """
+    status = activation.status
+    if before is None or (before is ActivationStatus.SENT and status in FATES):
+        return True
+    if before is status or (before in FATES and status is ActivationStatus.SENT):
+        return False
+    raise Conflict(f"decision {activation.decision_id!r} was already reported {before}, now {status}")

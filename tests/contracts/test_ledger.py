@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from decision_service.adapters.memory_ledger import MemoryLedger
 from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
-from decision_service.core.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
+from decision_service.core.customer import (
+    ALL_CHANNELS,
+    Contact,
+    ContactStatus,
+    CustomerState,
+    EventCounter,
+    Suppression,
+)
 from decision_service.core.errors import Conflict, NotFound
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
@@ -159,15 +167,81 @@ def test_sent_confirms_the_slot(forms: Forms) -> None:
     assert [e.kind for e in forms.log.read({}, 10)] == [EntryKind.DECISIONS, EntryKind.ACTIVATIONS]
 
 
-def test_failed_releases_the_slot(forms: Forms) -> None:
-    """FAILED takes the reservation away; another status afterwards is a conflict that changes nothing."""
+@pytest.mark.parametrize("status", [ActivationStatus.FAILED, ActivationStatus.SKIPPED])
+def test_failed_releases_the_slot(forms: Forms, status: ActivationStatus) -> None:
+    """The contact stays, released, for caps that count attempts; another status afterwards changes nothing."""
     r = record(forms.ledger)
     forms.ledger.commit(r, contact(r), 0)
-    assert forms.ledger.activate(activation(r, ActivationStatus.FAILED), None)
-    assert forms.ledger.state("c1").contacts == ()
-    with pytest.raises(Conflict, match="FAILED"):
-        forms.ledger.activate(activation(r, ActivationStatus.SENT), contact(r))
-    assert forms.ledger.state("c1").contacts == ()
+    released = contact(r, ContactStatus.RELEASED)
+    assert forms.ledger.activate(activation(r, status), released)
+    assert not forms.ledger.activate(activation(r, status), released)
+    for other in set(ActivationStatus) - {status}:
+        with pytest.raises(Conflict, match=status.value):
+            forms.ledger.activate(activation(r, other), contact(r))
+    assert forms.ledger.state("c1").contacts == (released,)
+    assert version(forms.ledger) == 2
+    assert forms.log.backlog() == 2
+
+
+def test_a_report_on_no_action_leaves_the_state(forms: Forms) -> None:
+    """Without a contact the report is logged, nothing else."""
+    r = record(forms.ledger, action="NO_ACTION")
+    forms.ledger.commit(r, None, 0)
+    assert forms.ledger.activate(activation(r, ActivationStatus.SKIPPED), None)
+    assert not forms.ledger.activate(activation(r, ActivationStatus.SKIPPED), None)
+    assert forms.ledger.state("c1") == CustomerState()
+    assert [e.kind for e in forms.log.read({}, 10)] == [EntryKind.DECISIONS, EntryKind.ACTIVATIONS]
+
+
+def at(of: DecisionRecord, status: ContactStatus, at_ms: int) -> Contact:
+    """The contact of a record, sent at a time."""
+    return replace(contact(of, status), from_ms=at_ms, until_ms=at_ms)
+
+
+FATES = [ActivationStatus.DELIVERED, ActivationStatus.BOUNCED]
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_a_fate_follows_sent_and_keeps_its_time(forms: Forms, fate: ActivationStatus) -> None:
+    """The contact takes the new status at the time it was sent; the other fate is then a conflict."""
+    r = record(forms.ledger)
+    forms.ledger.commit(r, contact(r), 0)
+    forms.ledger.activate(activation(r, ActivationStatus.SENT), at(r, ContactStatus.SENT, NOW + 5))
+    status = ContactStatus(fate.value)
+    assert forms.ledger.activate(activation(r, fate), at(r, status, NOW + 900))
+    assert not forms.ledger.activate(activation(r, fate), at(r, status, NOW + 901))
+    assert not forms.ledger.activate(activation(r, ActivationStatus.SENT), at(r, ContactStatus.SENT, NOW + 5))
+    for other in {*FATES, ActivationStatus.FAILED} - {fate}:
+        with pytest.raises(Conflict, match=fate.value):
+            forms.ledger.activate(activation(r, other), contact(r))
+    assert forms.ledger.state("c1").contacts == (at(r, status, NOW + 5),)
+    assert version(forms.ledger) == 3
+    assert forms.log.backlog() == 3
+
+
+@pytest.mark.parametrize("fate", FATES)
+def test_a_fate_stands_for_sent(forms: Forms, fate: ActivationStatus) -> None:
+    """Reported first it confirms the slot; SENT afterwards says nothing new."""
+    r = record(forms.ledger)
+    forms.ledger.commit(r, contact(r), 0)
+    known = at(r, ContactStatus(fate.value), NOW + 7)
+    assert forms.ledger.activate(activation(r, fate), known)
+    assert not forms.ledger.activate(activation(r, ActivationStatus.SENT), at(r, ContactStatus.SENT, NOW + 5))
+    assert forms.ledger.state("c1").contacts == (known,)
+    assert forms.log.backlog() == 2
+
+
+def test_a_report_brings_back_a_contact_that_was_dropped(forms: Forms) -> None:
+    """A late one enters the history again, and so does what becomes of it."""
+    first, second, third = record(forms.ledger), record(forms.ledger, "r2"), record(forms.ledger, "r3")
+    forms.ledger.commit(first, contact(first), 0)
+    forms.ledger.commit(second, contact(second), 1, [first.decision_id])
+    forms.ledger.activate(activation(first, ActivationStatus.SENT), at(first, ContactStatus.SENT, NOW + 5))
+    assert at(first, ContactStatus.SENT, NOW + 5) in forms.ledger.state("c1").contacts
+    forms.ledger.commit(third, contact(third), 3, [first.decision_id])
+    bounced = at(first, ContactStatus.BOUNCED, NOW + 9)
+    forms.ledger.activate(activation(first, ActivationStatus.BOUNCED), bounced)
+    assert bounced in forms.ledger.state("c1").contacts
 
 
 def outcome(outcome_id: str = "o1", name: str = "purchase", at_ms: int = NOW) -> Outcome:
@@ -216,6 +290,31 @@ def test_suppressions_of_both_reasons_stand_side_by_side(forms: Forms) -> None:
     assert forms.ledger.unsuppress("c1", "email")
     assert forms.ledger.state("c1").suppressions == (everywhere,)
     assert not forms.ledger.unsuppress("c1", "email")
+
+
+def test_an_outcome_counts_under_further_names(forms: Forms) -> None:
+    """Once each, also under names given twice; the version moves, as what is paused may depend on them."""
+    counters = ["pause:email", "pause:a1", "pause:email"]
+    for i, at_ms in enumerate([NOW, NOW + 2, NOW + 1]):
+        assert forms.ledger.add_outcome(outcome(f"o{i}", at_ms=at_ms), counters=counters)
+        assert not forms.ledger.add_outcome(outcome(f"o{i}", at_ms=at_ms), counters=counters)
+    state = forms.ledger.state("c1")
+    expected = EventCounter(3, (NOW + 2, NOW + 1, NOW))
+    assert state.events == dict.fromkeys(["purchase", "pause:email", "pause:a1"], expected)
+    assert (state.version, state.suppressions) == (3, ())
+    assert forms.ledger.add_outcome(outcome("o9", "visit"))
+    assert version(forms.ledger) == 3
+
+
+def test_counters_and_suppressions_come_together(forms: Forms) -> None:
+    """In one step, and the version moves once; counters keep the latest 64 times."""
+    stop = Suppression("email", Reason.SUPPRESSED_BY_OUTCOME, NOW, None, "unsubscribe")
+    for i in range(70):
+        assert forms.ledger.add_outcome(outcome(f"o{i}", at_ms=NOW + i), [stop], ["pause:email"])
+    state = forms.ledger.state("c1")
+    assert state.events["pause:email"] == state.events["purchase"]
+    assert state.events["pause:email"].recent_ms == tuple(NOW + i for i in range(69, 5, -1))
+    assert (state.version, state.suppressions) == (70, (stop,))
 
 
 @pytest.mark.parametrize("order", [0, 1])
