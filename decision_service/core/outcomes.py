@@ -47,13 +47,12 @@ def effects_of(
 ) -> Effects:
     """What the policy makes of an outcome.
 
-    program, action: those of the decision that it belongs to; None if that is unknown. An outcome that names no
-    channel is one on the channel of that action, and on every channel if that is unknown too.
+    program, action: those of the decision that it belongs to; None if that is unknown. They matter to pauses only: an
+    outcome that names no channel suppresses every channel, as who unsubscribes may mean all of them.
     """
-    channel = outcome.channel or (action.channel if action is not None else "")
     suppressions = tuple(
         Suppression(
-            channel=ALL_CHANNELS if rule.all_channels or not channel else channel,
+            channel=ALL_CHANNELS if rule.all_channels or not outcome.channel else outcome.channel,
             reason=Reason.SUPPRESSED_BY_OUTCOME,
             since_ms=now_ms,
             until_ms=None if rule.for_s is None else outcome.occurred_at_ms + rule.for_s * 1000,
