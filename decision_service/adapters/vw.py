@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import vowpalwabbit
 
+from decision_service.core.contributions import Contribution, contributions
 from decision_service.core.encoding import ENCODER_VERSION, encode
 from decision_service.core.errors import InvalidRequest, ModelRejected
 from decision_service.core.program import Action
@@ -95,6 +96,11 @@ class VwScorer:
             finally:
                 self._workspace.finish_example(examples)  # parsed examples leak unless they are given back
         return -np.array(costs, dtype=np.float64)
+
+    def contributions(self, encoded: str, chosen: int, other: int) -> Sequence[Contribution]:
+        """What each input adds to the predicted reward of action `chosen` less that of `other`: VW's prediction is
+        linear in the products of features, so this is what its weights say."""
+        return contributions(encoded, chosen, other, self.predict)
 
 
 class TrainingText:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from decision_service.core import encoding
 from decision_service.core.arbitration import Competitor, Due, compete, scores, slot_price
+from decision_service.core.contributions import Contribution
 from decision_service.core.customer import CustomerState
 from decision_service.core.eligibility import Rules, RuleVariables
 from decision_service.core.errors import InvalidDistribution
@@ -78,6 +79,11 @@ class Scorer(Protocol):
 
         Thread-safe.
         """
+        ...
+
+    def contributions(self, encoded: str, chosen: int, other: int) -> Sequence[Contribution]:
+        """What each input adds to the predicted reward of action `chosen` less that of `other`, largest first; they
+        sum to it. chosen, other: positions among the actions encoded. For explanations: too slow to decide by."""
         ...
 
 

@@ -28,10 +28,11 @@ An action's identity is a feature (VW knows actions by nothing else), beside cha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from decision_service.core.errors import InvalidRequest, Violation
 from decision_service.core.program import Action, Program
@@ -102,6 +103,43 @@ def label(encoded: str, chosen: int, cost: float, probability: float) -> str:
 def digest(encoded: str) -> str:
     """16 hexadecimal digits (BLAKE2b), by which a logged decision proves what the model was shown."""
     return blake2b(encoded.encode(), digest_size=8).hexdigest()
+
+
+def inputs_of(encoded: str) -> dict[str, str]:
+    """The inputs in an encoded text, in their order: name → value, readable; numbers to 6 significant digits."""
+    shown: dict[str, list[str]] = {}
+    for token in _shared_tokens(encoded):
+        shown.setdefault(_name_of(token), []).append(_shown(token))
+    return {name: ", ".join(values) for name, values in shown.items()}
+
+
+def without(encoded: str, leave_out: Collection[str]) -> str:
+    """The text without some inputs: what the model sees of them is then exactly nothing."""
+    tokens = [token for token in _shared_tokens(encoded) if _name_of(token) not in leave_out]
+    return "\n".join([" ".join(["shared |U", *tokens]), *encoded.split("\n")[1:]])
+
+
+def among(encoded: str, positions: Sequence[int]) -> str:
+    """The text of the same decision among some of its actions only, numbered from 0."""
+    shared, *lines = encoded.split("\n")
+    return "\n".join([shared, *[lines[position] for position in positions]])
+
+
+def _shared_tokens(encoded: str) -> list[str]:
+    return encoded.split("\n", 1)[0].split(" ")[2:]
+
+
+def _name_of(token: str) -> str:
+    return unquote(re.split("[:=]", token, maxsplit=1)[0])
+
+
+def _shown(token: str) -> str:
+    """The value of a token as it was before it was encoded."""
+    _, mark, text = re.split("([:=])", token, maxsplit=1)
+    if mark == ":":
+        squashed = float(text)
+        return f"{math.copysign(math.expm1(abs(squashed)), squashed):.6g}"
+    return text[1:] if text.startswith("?") else unquote(text)
 
 
 def _action_line(action: Action) -> str:

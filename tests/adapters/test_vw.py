@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from decision_service.adapters import vw
+from decision_service.core.contributions import INTERACTIONS
 from decision_service.core.encoding import ENCODER_VERSION, encode
 from decision_service.core.errors import InvalidRequest, ModelRejected
 from decision_service.core.program import NO_ACTION_ACTION, Action
@@ -131,3 +132,27 @@ def test_the_encoder_takes_only_the_inputs_of_the_model(tmp_path: Path, model: b
     """Other known values do not reach the model."""
     shared = customers(1)[0]
     assert scorer(tmp_path, model).encode({**shared, "secret": 1}, ACTIONS) == encode(INPUTS, shared, ACTIONS)
+
+
+def test_contributions_name_what_was_planted(tmp_path: Path, model: bytes) -> None:
+    """The segment decides which action pays, and nothing else does: it comes first, for the liked action and against
+    the other, and age and tags weigh little beside it."""
+    loaded = scorer(tmp_path, model)
+    for segment, sign in (("x", 1), ("y", -1)):
+        encoded = loaded.encode({"age": 40, "segment": segment, "tags": ("news",)}, ACTIONS)
+        first, *rest = loaded.contributions(encoded, 0, 1)
+        assert (first.input, first.value) == ("segment", segment)
+        assert first.amount * sign > 0.8
+        assert sum(abs(part.amount) for part in rest) < 0.3
+
+
+@pytest.mark.parametrize(("options", "is_pairwise"), [(OPTIONS, True), ("-q UA --cubic UUA -l 0.5", False)])
+def test_contributions_sum_to_the_difference(tmp_path: Path, options: str, is_pairwise: bool) -> None:
+    """Exactly, by input, where features meet in pairs; with higher interactions the rest has a line of its own."""
+    loaded = scorer(tmp_path, vw.fit(examples(1000), options))
+    for shared in customers(20, seed=99):
+        encoded = loaded.encode(shared, ACTIONS)
+        predicted = loaded.predict(encoded, 3)
+        parts = loaded.contributions(encoded, 1, 2)
+        assert sum(part.amount for part in parts) == pytest.approx(predicted[1] - predicted[2], abs=1e-5)
+        assert (INTERACTIONS in {part.input for part in parts}) is not is_pairwise
