@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from decision_service.adapters.cel_rules import CelRules
-from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory_ledger import MemoryLedger
-from decision_service.adapters.memory_policies import MemoryPolicies
 from decision_service.core.customer import Contact
 from decision_service.core.errors import Conflict, InvalidRequest, NotFound, Overloaded, Unavailable
 from decision_service.core.reasons import Reason
@@ -25,67 +19,9 @@ from decision_service.core.record import (
     FeatureStatus,
     Outcome,
 )
-from decision_service.core.values import NO_ACTION, ValueType
-from decision_service.ports import Audit, Committed, Earlier, LedgerRead, Moved
-from decision_service.service import DecisionService
-from decision_service.services import Services
-
-AUDIT = Audit("test", 0)
-PROGRAM = """
-name: p
-features: {service: s}
-actions:
-  - {id: mail, channel: email, message: hello, payload: {template: t1}}
-  - {id: text, channel: sms, message: hello}
-context: {basket: float}
-live_events: [purchase]
-lease: 10m
-reward: {outcomes: {purchase: 1}, window: 1d}
-"""
-POLICY = """
-caps: [{id: one_an_hour, limit: 1, rolling: 1h}]
-suppress_on: [{outcome: unsubscribe, channels: own}, {outcome: complaint, channels: all, for: 30d}]
-"""
-
-
-@dataclass
-class World:
-    """A service and everything under it."""
-
-    clock: ManualClock = field(default_factory=ManualClock)
-    ledger: MemoryLedger = field(default_factory=MemoryLedger)
-    features: MemoryFeatures = field(default_factory=MemoryFeatures)
-    policies: MemoryPolicies = field(default_factory=MemoryPolicies)
-    budgets: MemoryBudgets = field(default_factory=MemoryBudgets)
-    draws: list[float] = field(default_factory=list)
-    accepting: bool = True
-
-    def __post_init__(self) -> None:
-        self.features.define("s", MemoryView("v", {"age": ValueType.INT, "timezone": ValueType.STRING}, ttl_s=3600))
-        self.features.put("v", "c", {"age": 40, "timezone": "Europe/Berlin"}, self.clock.now_ms())
-        self.policies.publish_program(PROGRAM, AUDIT)
-        self.serve(self.ledger)
-
-    def serve(self, ledger: MemoryLedger) -> DecisionService:
-        """A service over a ledger; draws are taken from `draws`, 0.0 (the first action) when there are none."""
-        services = Services.over(
-            policies=self.policies,
-            features=self.features,
-            ledger=ledger,
-            budgets=self.budgets,
-            catalogue=MemoryCatalogue(),
-            rules=CelRules(),
-            clock=self.clock,
-            entropy=lambda: self.draws.pop(0) if self.draws else 0.0,
-            accepting=lambda: self.accepting,
-        )
-        self.service, self.inquiry, self.administration = services.decisions, services.inquiry, services.administration
-        return self.service
-
-    def decide(self, request_id: str = "r", customer: str = "c", **changes: object) -> DecisionRecord:
-        """One decision."""
-        request = DecideRequest(request_id, customer, ("p",), **changes)  # type: ignore[arg-type]
-        return self.service.decide(request).record
+from decision_service.core.values import NO_ACTION
+from decision_service.ports import Committed, Earlier, LedgerRead, Moved
+from tests.served import AUDIT, POLICY, PROGRAM, World
 
 
 @pytest.fixture
@@ -195,14 +131,14 @@ def test_sent_failed_and_skipped(world: World) -> None:
     """SENT keeps the slot, FAILED gives it back; both are idempotent."""
     world.policies.publish_policy(POLICY, AUDIT)
     first = world.decide("r1")
-    assert not world.service.report_activation(first.decision_id, ActivationStatus.FAILED).duplicate
-    assert world.service.report_activation(first.decision_id, ActivationStatus.FAILED).duplicate
+    assert not world.feedback.report_activation(first.decision_id, ActivationStatus.FAILED).duplicate
+    assert world.feedback.report_activation(first.decision_id, ActivationStatus.FAILED).duplicate
     second = world.decide("r2")
     assert second.chosen == "mail"
-    world.service.report_activation(second.decision_id, ActivationStatus.SENT)
+    world.feedback.report_activation(second.decision_id, ActivationStatus.SENT)
     assert {e.reason for e in world.decide("r3").exclusions} == {Reason.FREQUENCY_CAP}
     with pytest.raises(Conflict):
-        world.service.report_activation(second.decision_id, ActivationStatus.SKIPPED)
+        world.feedback.report_activation(second.decision_id, ActivationStatus.SKIPPED)
 
 
 def test_a_lease_lapses_and_a_late_report_still_counts(world: World) -> None:
@@ -211,7 +147,7 @@ def test_a_lease_lapses_and_a_late_report_still_counts(world: World) -> None:
     first = world.decide("r1")
     world.clock.advance(600 + 61)
     assert world.decide("r2").chosen == "mail"
-    assert world.service.report_activation(first.decision_id, ActivationStatus.SENT).late
+    assert world.feedback.report_activation(first.decision_id, ActivationStatus.SENT).late
     assert len([c for c in world.ledger.state("c").contacts if c.from_ms == world.clock.now_ms()]) == 2
 
 
@@ -220,7 +156,7 @@ def test_an_activation_at_an_impossible_time_is_refused(world: World, offset_s: 
     """Neither before the decision nor in the future; the slot stays reserved."""
     record = world.decide()
     with pytest.raises(InvalidRequest, match="at_ms"):
-        world.service.report_activation(
+        world.feedback.report_activation(
             record.decision_id, ActivationStatus.SENT, world.clock.now_ms() + offset_s * 1000
         )
     assert len(world.ledger.state("c").contacts) == 1
@@ -232,8 +168,8 @@ def test_no_action_cannot_be_sent_but_can_be_skipped(world: World) -> None:
     record = world.decide()
     assert record.chosen == NO_ACTION
     with pytest.raises(InvalidRequest):
-        world.service.report_activation(record.decision_id, ActivationStatus.SENT)
-    assert not world.service.report_activation(record.decision_id, ActivationStatus.SKIPPED).duplicate
+        world.feedback.report_activation(record.decision_id, ActivationStatus.SENT)
+    assert not world.feedback.report_activation(record.decision_id, ActivationStatus.SKIPPED).duplicate
 
 
 def outcome(name: str, outcome_id: str = "o", channel: str = "", at_ms: int = 1_700_000_000_000) -> Outcome:
@@ -244,7 +180,7 @@ def outcome(name: str, outcome_id: str = "o", channel: str = "", at_ms: int = 1_
 def test_an_unsubscribe_is_seen_by_the_next_decide(world: World) -> None:
     """Law 8: its own channel is suppressed, others are not."""
     world.policies.publish_policy(POLICY, AUDIT)
-    assert world.service.record_outcomes([outcome("unsubscribe", channel="email")] * 2) == (1, 1)
+    assert world.feedback.record_outcomes([outcome("unsubscribe", channel="email")] * 2) == (1, 1)
     record = world.decide()
     assert [(e.action, e.reason, e.detail) for e in record.exclusions] == [
         ("mail", Reason.SUPPRESSED_BY_OUTCOME, "unsubscribe")
@@ -254,7 +190,7 @@ def test_an_unsubscribe_is_seen_by_the_next_decide(world: World) -> None:
 def test_a_complaint_suppresses_everything_for_its_time(world: World) -> None:
     """All channels for 30 days, and no longer."""
     world.policies.publish_policy(POLICY, AUDIT)
-    world.service.record_outcomes([outcome("complaint", at_ms=world.clock.now_ms())])
+    world.feedback.record_outcomes([outcome("complaint", at_ms=world.clock.now_ms())])
     assert set(world.decide("r1").reasons) == {Reason.MODEL_MISSING, Reason.SUPPRESSED_BY_OUTCOME}
     world.clock.advance(31 * 86_400)
     assert world.decide("r2").chosen == "mail"
@@ -263,8 +199,8 @@ def test_a_complaint_suppresses_everything_for_its_time(world: World) -> None:
 def test_a_purchase_is_seen_by_the_next_decide(world: World) -> None:
     """Law 8: as a live feature, from outcomes and events alike."""
     assert world.decide("r1").live["purchase_count_1d"] == 0
-    world.service.record_outcomes([outcome("purchase", at_ms=world.clock.now_ms())])
-    world.service.record_events([Event("e", "c", "purchase", world.clock.now_ms() - 3_600_000, 0)])
+    world.feedback.record_outcomes([outcome("purchase", at_ms=world.clock.now_ms())])
+    world.feedback.record_events([Event("e", "c", "purchase", world.clock.now_ms() - 3_600_000, 0)])
     live = world.decide("r2").live
     assert (live["purchase_count_1d"], live["purchase_hours_since"]) == (2, 0.0)
 
@@ -274,9 +210,9 @@ def test_what_has_not_happened_yet_is_refused_whole(world: World) -> None:
     now = world.clock.now_ms()
     later = now + 86_400_000
     with pytest.raises(InvalidRequest, match=r"events\[1\].occurred_at_ms"):
-        world.service.record_events([Event("a", "c", "view", now, 0), Event("b", "c", "view", later, 0)])
+        world.feedback.record_events([Event("a", "c", "view", now, 0), Event("b", "c", "view", later, 0)])
     with pytest.raises(InvalidRequest, match=r"outcomes\[0\].occurred_at_ms"):
-        world.service.record_outcomes([outcome("purchase", at_ms=later)])
+        world.feedback.record_outcomes([outcome("purchase", at_ms=later)])
     assert world.ledger.backlog() == 0
 
 
