@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.core.explain import Explanation
     from decision_service.core.record import DecisionRecord
-    from decision_service.ports import Warehouse
+    from decision_service.ports import PolicyVersion, ProgramVersion, Warehouse
+    from decision_service.tables import Table
     from training.pipeline import Plan
     from training.promote import Entry
     from training.track import Tracking
@@ -69,33 +70,43 @@ def join(settings: Settings) -> dict[str, Any]:
 
     policies, warehouse = bootstrap.open_policies(settings), bootstrap.open_warehouse(settings)
     programs = policies.current().programs
-    _copy_program_versions(policies, warehouse)
+    _copy_versions(policies, warehouse)
     return asdict(join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms()))
 
 
-def _copy_program_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
-    from decision_service.tables import PROGRAM_VERSIONS, rows_from
+def _copy_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
+    """Every published version to the warehouse. Those that a new ledger no longer knows stay: their decisions are
+    still explained by them."""
+    from decision_service.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS
 
-    rows: list[dict[str, object]] = [
-        {
-            "program": version.name,
-            "version": version.version,
-            "document": version.document,
-            "author": version.audit.author,
-            "published_at": datetime.fromtimestamp(version.audit.at_ms / 1000, UTC),
-            "note": version.audit.note,
-        }
+    programs = [
+        {"program": version.name, **_version_row(version)}
         for name in sorted(policies.current().programs)
         for version in policies.versions(name)
     ]
-    kept: list[dict[str, object]] = []
-    if PROGRAM_VERSIONS.name in warehouse.tables():
-        columns = ", ".join(column.name for column in PROGRAM_VERSIONS.columns)
-        kept = warehouse.query(f"SELECT {columns} FROM {PROGRAM_VERSIONS.name}").to_pylist()
-    known = {(row["program"], row["version"]) for row in kept}
-    fresh = [row for row in rows if (row["program"], row["version"]) not in known]
-    if fresh:  # versions that a new ledger no longer knows stay: their decisions are still explained by them
-        warehouse.replace(PROGRAM_VERSIONS.name, rows_from(PROGRAM_VERSIONS.name, [*kept, *fresh]))
+    _add_fresh(warehouse, PROGRAM_VERSIONS, programs)
+    _add_fresh(warehouse, CONTACT_POLICY_VERSIONS, [_version_row(version) for version in policies.policy_versions()])
+
+
+def _version_row(version: ProgramVersion | PolicyVersion) -> dict[str, object]:
+    return {
+        "version": version.version,
+        "document": version.document,
+        "author": version.audit.author,
+        "published_at": datetime.fromtimestamp(version.audit.at_ms / 1000, UTC),
+        "note": version.audit.note,
+    }
+
+
+def _add_fresh(warehouse: Warehouse, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Add the rows whose key the table does not have yet; of two jobs at once, neither doubles a row."""
+    from decision_service.tables import rows_from
+
+    columns = ", ".join(column.name for column in table.columns)
+    kept = warehouse.query(f"SELECT {columns} FROM {table.name}").to_pylist()
+    known = {tuple(row[name] for name in table.key) for row in kept}
+    if fresh := [row for row in rows if tuple(row[name] for name in table.key) not in known]:
+        warehouse.replace(table.name, rows_from(table.name, [*kept, *fresh]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,12 @@ STRING, INT, FLOAT, BOOL, BINARY = pa.string(), pa.int64(), pa.float64(), pa.boo
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 STRINGS, FLOATS = pa.list_(pa.string()), pa.list_(pa.float64())
 EXCLUSIONS = pa.list_(pa.struct([("action", STRING), ("reason", STRING), ("detail", STRING)]))
+TOKENS = pa.list_(pa.struct([("budget", STRING), ("period", STRING), ("amount", INT)]))
+OTHERS = pa.list_(
+    pa.struct(
+        [("program", STRING), ("program_version", INT), ("probability", FLOAT), ("score", FLOAT), ("group", STRING)]
+    )
+)
 
 
 _JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -100,6 +106,29 @@ def _send(record: DecisionRecord) -> int | None:
     return _us(record.reservation.send_at_ms) if record.reservation else None
 
 
+def _planned(record: DecisionRecord) -> int | None:
+    """When the message was to be sent at the earliest, UTC epoch milliseconds; None if nothing was reserved."""
+    return (record.reservation.send_at_ms or record.decided_at_ms) if record.reservation else None
+
+
+def _tokens(record: DecisionRecord) -> list[dict[str, object]]:
+    tokens = record.reservation.tokens if record.reservation else ()
+    return [{"budget": t.budget, "period": t.period, "amount": t.amount} for t in tokens]
+
+
+def _others(record: DecisionRecord) -> list[dict[str, object]]:
+    return [
+        {
+            "program": other.program,
+            "program_version": other.program_version,
+            "probability": other.probability,
+            "score": other.score,
+            "group": other.group.value,
+        }
+        for other in record.others
+    ]
+
+
 def _decision(
     name: str, type_: pa.DataType, text: str, value: Callable[[DecisionRecord], object], unit: str = ""
 ) -> Column:
@@ -114,7 +143,9 @@ DECISIONS = Table(
         _decision("decision_id", STRING, "Id of the decision.", lambda r: r.decision_id),
         _decision("request_id", STRING, "The caller's idempotency key, unique per customer.", lambda r: r.request.request_id),
         _decision("customer_id", STRING, "The customer decided on.", lambda r: r.request.customer_id),
-        _decision("program", STRING, "Name of the program.", lambda r: r.program),
+        _decision("programs", STRINGS, "The programs asked for; `*` stands for all.", lambda r: r.request.programs),
+        _decision("program", STRING, "The one that decided; `group` to `exclusions` are its own.", lambda r: r.program),
+        _decision("program_probability", FLOAT, "P(this program was the one to decide).", lambda r: r.program_probability, "0–1"),
         _decision("program_version", INT, "Published version of the program.", lambda r: r.program_version),
         _decision("policy_version", INT, "Published version of the contact policy; 0 is the empty one.", lambda r: r.policy_version),
         _decision("model_name", STRING, "Registered model that scored; null without one.", lambda r: r.model and r.model.name),
@@ -128,11 +159,11 @@ DECISIONS = Table(
         _decision("policy", STRING, "What gave the distribution: MODEL, UNIFORM, BASELINE or HOLDOUT.", lambda r: r.policy.value),
         _decision("action", STRING, "Chosen action, or NO_ACTION.", lambda r: r.chosen),
         _decision("channel", STRING, "Its channel; null for NO_ACTION.", lambda r: r.channel or None),
-        _decision("probability", FLOAT, "P(the service chose this action), after every guardrail.", lambda r: r.probability, "0–1"),
+        _decision("probability", FLOAT, "P(the service chose this action), after every guardrail: `program_probability` times the action's of `probabilities`; 1 where a lost race or a degradation forced it.", lambda r: r.probability, "0–1"),
         _decision("predicted_reward", FLOAT, "The model's estimate for it; null without a model.", _predicted_reward, "reward"),
         _decision("n_feasible", INT, "Feasible actions, NO_ACTION included.", lambda r: len(r.options), "actions"),
         _decision("actions", STRINGS, "The feasible actions.", lambda r: [o.action for o in r.options]),
-        _decision("probabilities", FLOATS, "Their probabilities, in the order of `actions`; they sum to 1.", lambda r: [o.probability for o in r.options], "0–1"),
+        _decision("probabilities", FLOATS, "Their probabilities given the program, in the order of `actions`; they sum to 1.", lambda r: [o.probability for o in r.options], "0–1"),
         _decision("predicted_rewards", FLOATS, "Their estimates, in that order; null without a model.", lambda r: [o.predicted_reward for o in r.options], "reward"),
         _decision("apprentice_probabilities", FLOATS, "What the model's policy would have given, in that order; null where the model was served.", lambda r: [o.apprentice_probability for o in r.options], "0–1"),
         _decision("exclusions", EXCLUSIONS, "Actions that could not be chosen, each with one reason code and the cap, rule or channel concerned.", _exclusions),
@@ -147,6 +178,12 @@ DECISIONS = Table(
         _decision("drawn", STRING, "What the draw selected; differs from `action` only where the last slot was lost in a race.", lambda r: r.drawn),
         _decision("lease_expires_at", TIMESTAMP, "When the reservation lapses; null if nothing was reserved.", _lease_expires),
         _decision("send_at", TIMESTAMP, "When to send, where quiet hours queued the message; else null.", _send),
+        _decision("send_planned_at", TIMESTAMP, "When to send at the earliest: `send_at`, or at once; null if nothing was reserved.", lambda r: _us(_planned(r))),
+        _decision("send_planned_at_ms", INT, "The same as a number.", _planned, "UTC epoch ms"),
+        _decision("timezone", STRING, "Time zone in which calendar caps and quiet hours were taken; empty if unknown.", lambda r: r.timezone),
+        _decision("tokens", TOKENS, "What the reservation took from budgets (`PROGRAM/ID`, or `/ID` for the contact policy's): contacts, or millionths of the currency.", _tokens),
+        _decision("budget_levels_json", STRING, "What was taken of budgets when they were read, by `BUDGET@PERIOD`, absent where nothing: JSON object.", lambda r: _JSON.encode(dict(r.budget_levels))),
+        _decision("others", OTHERS, "The programs that competed and did not decide, each with its probability to, the score of its best action, and its group.", _others),
         _decision("degradations", STRINGS, "Reason codes of what was particular about the answer.", lambda r: [reason.value for reason in r.degradations]),
         _decision("trainable", BOOL, "Whether the logged probability is that of `action`, so that it may be learned from.", lambda r: r.trainable),
         _decision("encoding_digest", STRING, "Digest of the model's input text; empty without a model.", lambda r: r.encoding_digest),
@@ -286,6 +323,19 @@ PROGRAM_VERSIONS = Table(
     ),
 )
 
+CONTACT_POLICY_VERSIONS = Table(
+    "contact_policy_versions",
+    "Every published version of the contact policy.",
+    ("version",),
+    (
+        Column("version", INT, "Version, from 1; decisions under version 0 had none."),
+        Column("document", STRING, "The contact policy as published: JSON."),
+        Column("author", STRING, "Who published it."),
+        Column("published_at", TIMESTAMP, "When."),
+        Column("note", STRING, "Why, in a sentence."),
+    ),
+)
+
 SEGMENT_MEMBERSHIP = Table(
     "segment_membership",
     "Which customers are in which segment.",
@@ -316,10 +366,8 @@ LOG_TABLES: Mapping[EntryKind, Table] = {
     EntryKind.OUTCOMES: OUTCOMES,
     EntryKind.EVENTS: EVENTS,
 }
-TABLES: Mapping[str, Table] = {
-    table.name: table
-    for table in (*LOG_TABLES.values(), REWARDS, PROMOTIONS, PROGRAM_VERSIONS, SEGMENT_MEMBERSHIP, JOIN_STATE)
-}
+JOB_TABLES = (REWARDS, PROMOTIONS, PROGRAM_VERSIONS, CONTACT_POLICY_VERSIONS, SEGMENT_MEMBERSHIP, JOIN_STATE)
+TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}
 
 
 def rows_of(kind: EntryKind, entries: Sequence[LogEntry]) -> pa.Table:

@@ -31,11 +31,11 @@ DECISION_FACTS = View(
         "policy": "What gave the distribution.",
         "action": "Chosen action, or NO_ACTION.",
         "channel": "Its channel; null for NO_ACTION.",
-        "probability": "P(the service chose this action), 0–1.",
+        "probability": "P(the service chose this action) over the actions of all programs asked, 0–1.",
         "predicted_reward": "The model's estimate, in units of reward.",
         "n_feasible": "Feasible actions, NO_ACTION included.",
         "trainable": "Whether the logged probability is that of the action.",
-        "activated": "Latest activation status; null if none was reported.",
+        "activated": "Latest activation status; null if none was reported. SENT, DELIVERED and BOUNCED were sent.",
         "activated_at": "When it was sent, delivered, bounced, failed or skipped (UTC).",
         "reward_version": "Version of the reward definition; null before the first join.",
         "reward": "What the bandit learns.",
@@ -55,7 +55,11 @@ DECISION_FACTS = View(
         coalesce(r.learnable, FALSE) AS learnable
     FROM decisions AS d
     LEFT JOIN (
-        SELECT decision_id, status, activated_at
+        SELECT
+            decision_id, status,
+            coalesce(
+                min(CASE WHEN status = 'SENT' THEN activated_at END) OVER (PARTITION BY decision_id), activated_at
+            ) AS activated_at
         FROM activations
         QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY received_at_ms DESC, log_sequence DESC) = 1
     ) AS a ON a.decision_id = d.decision_id

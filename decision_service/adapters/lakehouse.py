@@ -159,7 +159,14 @@ class Lakehouse:
         if not (self.path / name / "_delta_log").is_dir():
             return None
         table = self._open(name)
-        return table.to_pyarrow_dataset() if table else None
+        if table is None:
+            return None
+        dataset = table.to_pyarrow_dataset()
+        documented = tables.TABLES.get(name)
+        if documented is None or not set(documented.schema.names) - set(dataset.schema.names):
+            return dataset
+        # Columns of this release that no row was written with yet read as null.
+        return dataset.replace_schema(pa.unify_schemas([dataset.schema, documented.schema]))
 
     def _write(
         self,
@@ -181,7 +188,9 @@ class Lakehouse:
         elif where is None:
             write_deltalake(present, rows, mode="overwrite", schema_mode="overwrite", commit_properties=properties)
         else:
-            write_deltalake(present, rows, mode="overwrite", predicate=where, commit_properties=properties)
+            write_deltalake(
+                present, rows, mode="overwrite", predicate=where, schema_mode="merge", commit_properties=properties
+            )
 
     def _delete(self, name: str, predicate: str) -> int:
         table = self._open(name)

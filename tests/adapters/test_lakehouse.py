@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from deltalake import DeltaTable
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
+from decision_service import tables
 from decision_service.adapters.lakehouse import Lakehouse
 from decision_service.core.errors import Unavailable
 from decision_service.ports import EntryKind, LogEntry
@@ -138,6 +139,41 @@ def test_checkpoints_keep_the_log_short_and_the_positions(tmp_path: Path) -> Non
         lake.load(EntryKind.DECISIONS, one(i + 1))
     assert list((tmp_path / "decisions" / "_delta_log").glob("*.checkpoint.parquet"))
     assert Lakehouse(tmp_path).loaded(EntryKind.DECISIONS) == {0: 25, 3: 7}
+
+
+ADDED = [
+    "programs", "program_probability", "send_planned_at", "send_planned_at_ms", "timezone", "tokens",
+    "budget_levels_json", "others",
+]  # fmt: skip
+
+
+def test_a_folder_of_the_release_before_gains_the_new_columns(tmp_path: Path) -> None:
+    """Tables written before a column was added read it as null, take new rows with it, and keep their positions."""
+    before = tables.rows_of(EntryKind.DECISIONS, one(1)).drop_columns(ADDED)
+    write_deltalake(
+        str(tmp_path / "decisions"),
+        before,
+        commit_properties=CommitProperties(app_transactions=[Transaction("shard-0", 1)]),
+    )
+    lake = Lakehouse(tmp_path)
+    sql = "SELECT decision_id, programs, tokens, others, timezone FROM decisions ORDER BY decision_id"
+    old = {"decision_id": "d1", "programs": None, "tokens": None, "others": None, "timezone": None}
+    assert lake.query(sql).to_pylist() == [old]
+    assert lake.query("SELECT decision_id FROM decision_facts").num_rows == 1
+    assert lake.load(EntryKind.DECISIONS, [*one(1), *one(2)]) == 1
+    new = {"decision_id": "d2", "programs": ["spring"], "tokens": [], "others": [], "timezone": ""}
+    assert lake.query(sql).to_pylist() == [old, new]
+    lake.compact()
+    assert lake.query(sql).to_pylist() == [old, new]
+
+
+def test_jobs_add_columns_where_they_replace_rows(tmp_path: Path) -> None:
+    """Replacing some rows of a table that lacks a column adds it; rows that stay have null there."""
+    lake = Lakehouse(tmp_path)
+    lake.append("sizes", pa.table({"name": ["a", "b"]}))
+    lake.replace("sizes", pa.table({"name": ["b"], "n": [2]}), "name = 'b'")
+    rows = lake.query("SELECT name, n FROM sizes ORDER BY name").to_pylist()
+    assert rows == [{"name": "a", "n": None}, {"name": "b", "n": 2}]
 
 
 def test_a_folder_that_cannot_be_written_is_unavailable(tmp_path: Path) -> None:

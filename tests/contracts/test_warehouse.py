@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,6 +13,8 @@ from decision_service import codec, tables
 from decision_service.adapters.lakehouse import Lakehouse
 from decision_service.adapters.memory_warehouse import MemoryWarehouse
 from decision_service.core.errors import InvalidRequest
+from decision_service.core.program import Group
+from decision_service.core.record import ALL_PROGRAMS, Candidate, Reservation, Token
 from decision_service.core.values import NO_ACTION
 from decision_service.ports import EntryKind, LogEntry, Warehouse
 from decision_service.views import VIEWS
@@ -43,6 +46,7 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
     assert codec.decode_record(row.pop("record")) == record
     assert row.pop("decided_at").timestamp() * 1000 == T0
     assert row.pop("lease_expires_at").timestamp() * 1000 == T0 + 900_000
+    assert row.pop("send_planned_at").timestamp() * 1000 == T0
     assert tables.values_from_json(row.pop("features_json")) == record.features.values
     assert row == {
         "decision_id": "d1", "request_id": "r-d1", "customer_id": "c1", "program": "spring", "program_version": 3,
@@ -56,6 +60,35 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
         "context_json": '{"page":"home","vip":null}', "live_json": '{"views_1d":2}', "requested_channels": [],
         "draw": 0.1, "drawn": "email_a", "send_at": None, "degradations": ["FEATURES_STALE"], "trainable": True,
         "encoding_digest": "abc", "timings_json": '{"total":120}', "log_shard": 0, "log_sequence": 1,
+        "programs": ["spring"], "program_probability": 1.0, "send_planned_at_ms": T0, "timezone": "",
+        "tokens": [], "budget_levels_json": "{}", "others": [],
+    }  # fmt: skip
+
+
+def test_an_arbitrated_decision_says_who_competed(warehouse: Warehouse) -> None:
+    """The probability is over the actions of all programs; losers, tokens, levels and zone have their columns."""
+    plain = decision("d1")
+    loser = Candidate(
+        "autumn", 4, 0.2, 1.5, Group.HOLDOUT, plain.learning_mode, plain.policy, None, plain.features, {}, (), ()
+    )
+    record = replace(
+        plain,
+        request=replace(plain.request, programs=(ALL_PROGRAMS,)),
+        program_probability=0.8,
+        others=(loser,),
+        timezone="Asia/Kolkata",
+        budget_levels={"/mails@2026-03-10": 7},
+        reservation=Reservation(T0 + 900_000, T0 + 60_000, (Token("/mails", "2026-03-10", 1),)),
+    )
+    warehouse.load(EntryKind.DECISIONS, entries(record))
+    names = "programs, program_probability, probability, probabilities, timezone, tokens, others, send_planned_at_ms"
+    [row] = warehouse.query(f"SELECT {names}, budget_levels_json FROM decisions").to_pylist()
+    assert row.pop("probability") == pytest.approx(0.6)
+    assert row == {
+        "programs": ["*"], "program_probability": 0.8, "probabilities": [0.75, 0.25], "timezone": "Asia/Kolkata",
+        "tokens": [{"budget": "/mails", "period": "2026-03-10", "amount": 1}],
+        "others": [{"program": "autumn", "program_version": 4, "probability": 0.2, "score": 1.5, "group": "HOLDOUT"}],
+        "send_planned_at_ms": T0 + 60_000, "budget_levels_json": '{"/mails@2026-03-10":7}',
     }  # fmt: skip
 
 
@@ -239,3 +272,17 @@ def test_decision_facts_has_one_row_per_decision(warehouse: Warehouse) -> None:
         ("TREATMENT", "email_a", 1, 1, 1, 1, 0.5),
     ]
     assert warehouse.query("SELECT action, reason FROM exclusion_facts").num_rows == 2
+
+
+@pytest.mark.parametrize("after", ["DELIVERED", "BOUNCED"])
+def test_what_came_after_sending_keeps_the_time_of_sending(warehouse: Warehouse, after: str) -> None:
+    """A delivered or bounced message counts as sent, at the time it was sent; alone, at its own."""
+    warehouse.load(EntryKind.DECISIONS, entries(decision("d1"), decision("d2")))
+    reports = [activation("d1", "SENT", at_s=2), activation("d1", after, at_s=90), activation("d2", after, at_s=50)]
+    warehouse.load(
+        EntryKind.ACTIVATIONS, [LogEntry(0, 10 + i, EntryKind.ACTIVATIONS, body) for i, body in enumerate(reports)]
+    )
+    sql = "SELECT activated, epoch_ms(activated_at) AS at_ms FROM decision_facts ORDER BY decision_id"
+    rows = [tuple(row.values()) for row in warehouse.query(sql).to_pylist()]
+    assert rows == [(after, T0 + 2_000), (after, T0 + 50_000)]
+    assert column(warehouse.query("SELECT sent FROM daily_results"), "sent") == [2]
