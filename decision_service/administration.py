@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from decision_service.core.customer import Suppression
-from decision_service.core.errors import InvalidRequest, NotFound, Violation
+from decision_service.core.errors import InvalidRequest, NotFound, Unavailable, Violation
 from decision_service.core.program import LearningMode
 from decision_service.core.reasons import Reason
-from decision_service.documents import normalise, parse_contact_policy, parse_program
+from decision_service.documents import Surroundings, normalise, parse_contact_policy, parse_program
 from decision_service.ports import (
     Audit,
     Catalogue,
@@ -61,11 +61,17 @@ class Administration:
 
     def apply_program(self, document: str, author: str, note: str = "", validate_only: bool = False) -> ProgramVersion:
         """Publish a program; see `PolicyStore.publish_program`. With `validate_only` nothing is published, and the
-        version in the answer is the one that it would become."""
+        version in the answer is the one that it would become.
+
+        Raises:
+            InvalidRequest: with every mistake, also of features and caps that it names and that do not exist.
+        """
         audit = self._audit(author, note)
+        self._policies.refresh()  # another worker may just have published the contact policy that it needs
+        beside = Surroundings(self._policies.current().policy, self._features_of)
+        name = parse_program(document, beside=beside).name
         if not validate_only:
             return self._policies.publish_program(document, audit)
-        name = parse_program(document).name
         try:
             history = self._policies.versions(name)
         except NotFound:
@@ -159,6 +165,12 @@ class Administration:
     def unsuppress(self, customer_id: str, channel: str) -> bool:
         """Lift the suppressions of a channel; False if there were none."""
         return self._ledger.unsuppress(customer_id, channel)
+
+    def _features_of(self, service: str) -> Collection[str] | None:
+        try:
+            return self._features.schema(service)
+        except (NotFound, Unavailable):
+            return None  # not built yet, or not known to this worker: a program may be published before its features
 
     def _audit(self, author: str, note: str) -> Audit:
         if not author:

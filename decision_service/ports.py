@@ -327,6 +327,14 @@ class PolicyVersion:
 class PolicyStore(PolicySource, Protocol):
     """Where programs are published, versioned and audited."""
 
+    def refresh(self) -> bool:
+        """Bring `current` up to what is published; whether there was anything new.
+
+        Raises:
+            Unavailable: the store did not answer; the snapshot stays.
+        """
+        ...
+
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
         """Publish the next version (YAML or JSON text); the current version again if nothing changed.
 

@@ -6,7 +6,7 @@ Every mistake of a document is told at once, with its path, line and fix; a docu
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -17,8 +17,10 @@ from decision_service.documents import build, checks, violations
 from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import Data, read
+from decision_service.documents.surroundings import Surroundings
 
 __all__ = [
+    "Surroundings",
     "contact_policy_json_schema",
     "is_contact_policy",
     "normalise",
@@ -30,13 +32,19 @@ __all__ = [
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-def parse_program(text: str, version: int = 0) -> Program:
-    """The program that YAML or JSON text describes.
+def parse_program(text: str, version: int = 0, beside: Surroundings | None = None) -> Program:
+    """The program that YAML or JSON text describes; checked against its surroundings too, where they are given.
 
     Raises:
         InvalidRequest: with every mistake; `field` is a path and line, such as `actions[2].channel (line 14)`.
     """
-    return build.program(_parse(text, ProgramDocument, checks.program_mistakes), version)
+
+    def check(data: Data) -> Iterator[checks.Mistake]:
+        yield from checks.program_mistakes(data)
+        if beside is not None:
+            yield from beside.mistakes(data)
+
+    return build.program(_parse(text, ProgramDocument, check), version)
 
 
 def parse_contact_policy(text: str, version: int = 0) -> ContactPolicy:
@@ -67,9 +75,7 @@ def normalise(text: str) -> str:
     return json.dumps(read(text).data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _parse(
-    text: str, model: type[_Model], check: Callable[[Data], Iterable[tuple[tuple[str | int, ...], str]]]
-) -> _Model:
+def _parse(text: str, model: type[_Model], check: Callable[[Data], Iterable[checks.Mistake]]) -> _Model:
     source = read(text)
     data = dict(source.data)
     document, mistakes = None, list(check(data))
