@@ -42,6 +42,7 @@ class _Bindings:
     policy: ContactPolicy
     budgets: Mapping[str, Budget]  # `Token.budget` → those that concern any action of the program
     amounts: Mapping[str, tuple[tuple[str, int], ...]]  # action id → `Token.budget`, amount
+    kinds: Mapping[str, int]  # see `kinds_of`
     is_queued: bool  # whether quiet hours may move what the program sends to later
 
     @classmethod
@@ -60,6 +61,7 @@ class _Bindings:
             )
             for action in program.actions
         }
+        numbers = {taken: number for number, taken in enumerate(set(amounts.values()))}
         concerned = {name for taken in amounts.values() for name, _ in taken}
         quiet = (*policy.quiet_hours, *program.quiet_hours)
         made = cls(
@@ -67,6 +69,7 @@ class _Bindings:
             policy,
             {name: budget for name, budget in named.items() if name in concerned},
             amounts,
+            {action: numbers[taken] for action, taken in amounts.items()},
             any(
                 q.when_quiet is WhenQuiet.QUEUE
                 for action in program.actions
@@ -95,6 +98,11 @@ def tokens(policy: ContactPolicy, program: Program, action: Action, send_ms: int
         Token(name, period_bounds(bound.budgets[name], send_ms)[0], amount)
         for name, amount in bound.amounts.get(action.id, ())
     )
+
+
+def kinds_of(policy: ContactPolicy, program: Program) -> Mapping[str, int]:
+    """Action id → the same number for all that take the same tokens, so that one can be judged for all of them."""
+    return _Bindings.of(program, policy).kinds
 
 
 def budget_of(policy: ContactPolicy, program: Program, token: Token) -> Budget:

@@ -8,7 +8,7 @@ from datetime import UTC
 from types import MappingProxyType
 from typing import NamedTuple
 
-from decision_service.core.budgets import exhausted, tokens
+from decision_service.core.budgets import exhausted, kinds_of, tokens
 from decision_service.core.caps import Span, binds, remaining
 from decision_service.core.customer import ALL_CHANNELS, CustomerState, Suppression
 from decision_service.core.eligibility import RuleFailure, Rules, RuleVariables
@@ -100,15 +100,16 @@ class Guardrails:
         self._state, self._now_ms, self._lease_ms = state, now_ms, program.lease_s * 1000
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
-        self._has_budgets = bool(policy.budgets or program.budgets)
+        self._kinds = kinds_of(policy, program)
         self._budget_levels = budget_levels
         self.zone_name = _zone_name(policy, {**features, **context})
         self._zone = zone_named(self.zone_name)
-        # What several actions share is worked out once: per channel, per cap and span, per set of caps and span.
+        # What several actions share is worked out once: per channel, cap, set of caps, set of budgets.
         self._barred: dict[str, _Objection | None] = {}
         self._spans: dict[str, Span | _Objection] = {}
         self._left: dict[tuple[int, Span], int] = {}
         self._capped: dict[tuple[int, Span], _Objection | tuple[FrequencyCap, ...]] = {}
+        self._taken: dict[tuple[int, int], _Objection | tuple[Token, ...]] = {}
 
     def check(self, action: Action) -> Feasible | Exclusion:
         """Consent, suppression, pauses, quiet hours, caps, budgets, in this order; the first that objects names the
@@ -134,12 +135,12 @@ class Guardrails:
         capped = self._capped[key]
         if isinstance(capped, _Objection):
             return Exclusion(action.id, *capped)
-        taken: tuple[Token, ...] = ()
-        if self._has_budgets:
-            taken = tokens(self._policy, self._program, action, span.from_ms)
-            budget = exhausted(self._policy, self._program, taken, self._budget_levels, span.from_ms)
-            if budget is not None:
-                return Exclusion(action.id, Reason.VOLUME_LIMIT, budget.id)
+        kind = (self._kinds[action.id], span.from_ms)
+        if kind not in self._taken:
+            self._taken[kind] = self._check_budgets(action, span.from_ms)
+        taken = self._taken[kind]
+        if isinstance(taken, _Objection):
+            return Exclusion(action.id, *taken)
         return Feasible(
             action, span, span.from_ms > self._now_ms, taken, last_slots=capped if action.counts_toward_caps else ()
         )
@@ -191,6 +192,12 @@ class Guardrails:
             if left == 1:
                 last.append(cap)
         return tuple(last)
+
+    def _check_budgets(self, action: Action, send_ms: int) -> _Objection | tuple[Token, ...]:
+        """Why a contact sent then would exceed a budget, or the tokens it would take."""
+        taken = tokens(self._policy, self._program, action, send_ms)
+        budget = exhausted(self._policy, self._program, taken, self._budget_levels, send_ms)
+        return taken if budget is None else _Objection(Reason.VOLUME_LIMIT, budget.id)
 
 
 def shrink(
