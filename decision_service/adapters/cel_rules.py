@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import cel
 
-from decision_service.core.eligibility import RuleFailure, RuleResult, RuleVariables
+from decision_service.core.eligibility import SEGMENTS_FEATURE, RuleFailure, RuleResult, RuleVariables
 from decision_service.rule_language import execute, first_sentence
 
 

@@ -64,3 +64,7 @@ class Rules(Protocol):
     def evaluate(self, expressions: Sequence[str], variables: RuleVariables) -> Sequence[RuleResult]:
         """One result per expression, in order. Never raises for what a rule says: that is a RuleFailure."""
         ...
+
+    def reads(self, expression: str) -> Sequence[str]:
+        """What a rule reads of the variables, sorted: `customer.age`, `live.views_1d`, `segments`."""
+        ...

@@ -139,3 +139,15 @@ def test_members_names_what_a_rule_reads() -> None:
     """Dotted and quoted access count; text and other variables do not."""
     rule = """context.a == context["b c"] && "context.no" != 'x' && live.context.d && customer.e"""
     assert members(rule, "context") == {"a", "b c"}
+
+
+def test_rules_say_what_they_read() -> None:
+    """Members by variable, and `segments` as a whole; what the rule does not name is not read."""
+    rules = CelRules()
+    assert rules.reads("'vip' in segments || live.views_1d > 2 && has(context.page)") == [
+        "context.page",
+        "live.views_1d",
+        "segments",
+    ]
+    assert rules.reads("""customer.age > 18 && customer["a b"] == 'live.x'""") == ["customer.a b", "customer.age"]
+    assert rules.reads("true") == []
