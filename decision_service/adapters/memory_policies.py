@@ -40,11 +40,7 @@ class MemoryPolicies:
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
-        parse_contact_policy(document)
-        with self._lock:
-            entry = _append(self._policies, normalise(document), audit)
-            self._replace(dict(self._current.programs), contact_policy_of(entry.document, entry.version))
-        return entry.version
+        return self._publish_policy(document, audit).version
 
     def policy_versions(self) -> Sequence[PolicyVersion]:
         """Every published version of the contact policy, oldest first."""
@@ -52,11 +48,8 @@ class MemoryPolicies:
 
     def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
         """Publish an earlier version's document as a new version."""
-        document = next((v.document for v in self.policy_versions() if v.version == version), None)
-        if document is None:
-            raise NotFound(CONTACT_POLICY, f"version {version}")
-        published = self.publish_policy(document, audit)
-        return self.policy_versions()[published - 1]
+        entry = self._publish_policy(self._policy_entry(version).document, audit)
+        return PolicyVersion(entry.version, entry.document, entry.audit)
 
     def versions(self, name: str) -> Sequence[ProgramVersion]:
         """Every version of a program, oldest first."""
@@ -76,9 +69,19 @@ class MemoryPolicies:
         """A contact policy version as it was published."""
         if version == 0:
             return ContactPolicy()
+        return contact_policy_of(self._policy_entry(version).document, version)
+
+    def _publish_policy(self, document: str, audit: Audit) -> Entry:
+        parse_contact_policy(document)
+        with self._lock:
+            entry = _append(self._policies, normalise(document), audit)
+            self._replace(dict(self._current.programs), contact_policy_of(entry.document, entry.version))
+        return entry
+
+    def _policy_entry(self, version: int) -> Entry:
         if not 0 < version <= len(self._policies):
             raise NotFound(CONTACT_POLICY, f"version {version}")
-        return contact_policy_of(self._policies[version - 1].document, version)
+        return self._policies[version - 1]
 
     def _entry(self, name: str, version: int) -> Entry:
         entries = self._programs.get(name, [])

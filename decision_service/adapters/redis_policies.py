@@ -87,8 +87,7 @@ class RedisPolicies:
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
-        parse_contact_policy(document)
-        return self._append(_POLICY, normalise(document), audit).version
+        return self._publish_policy(document, audit).version
 
     def policy_versions(self) -> Sequence[PolicyVersion]:
         """Every published version of the contact policy, oldest first."""
@@ -97,11 +96,8 @@ class RedisPolicies:
 
     def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
         """Publish an earlier version's document as a new version."""
-        document = next((v.document for v in self.policy_versions() if v.version == version), None)
-        if document is None:
-            raise NotFound(CONTACT_POLICY, f"version {version}")
-        published = self.publish_policy(document, audit)
-        return self.policy_versions()[published - 1]
+        entry = self._publish_policy(self._policy_entry(version).document, audit)
+        return PolicyVersion(entry.version, entry.document, entry.audit)
 
     def versions(self, name: str) -> Sequence[ProgramVersion]:
         """Every version of a program, oldest first."""
@@ -112,30 +108,37 @@ class RedisPolicies:
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
         """Publish an earlier version's document as a new version."""
-        entry = self._entry(_PROGRAM + name, version)
-        if entry is None:
-            raise NotFound("program", f"{name} version {version}")
-        return self.publish_program(entry.document, audit)
+        return self.publish_program(self._program_entry(name, version).document, audit)
 
     def program_at(self, name: str, version: int) -> Program:
         """A version as it was published; read from Redis once."""
-        entry = self._entry(_PROGRAM + name, version)
-        if entry is None:
-            raise NotFound("program", f"{name} version {version}")
-        return program_of(entry.document, version)
+        return program_of(self._program_entry(name, version).document, version)
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A contact policy version as it was published; read from Redis once."""
         if version == 0:
             return ContactPolicy()
-        entry = self._entry(_POLICY, version)
-        if entry is None:
-            raise NotFound(CONTACT_POLICY, f"version {version}")
-        return contact_policy_of(entry.document, version)
+        return contact_policy_of(self._policy_entry(version).document, version)
 
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
+
+    def _publish_policy(self, document: str, audit: Audit) -> Entry:
+        parse_contact_policy(document)
+        return self._append(_POLICY, normalise(document), audit)
+
+    def _program_entry(self, name: str, version: int) -> Entry:
+        entry = self._entry(_PROGRAM + name, version)
+        if entry is None:
+            raise NotFound("program", f"{name} version {version}")
+        return entry
+
+    def _policy_entry(self, version: int) -> Entry:
+        entry = self._entry(_POLICY, version)
+        if entry is None:
+            raise NotFound(CONTACT_POLICY, f"version {version}")
+        return entry
 
     def _entry(self, key: str, version: int) -> Entry | None:
         if version < 1:

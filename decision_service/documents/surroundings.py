@@ -39,7 +39,7 @@ def _unknown_caps(program: Data, policy: ContactPolicy) -> Iterator[Mistake]:
     for location, cap in texts(program, "actions", "*", "ignores_caps", "*"):
         if cap not in known:
             hint = nearest(cap, known) or "; write `all`, or ids of caps that exist"
-            yield location[:-1], f"neither the program nor the contact policy has a cap `{cap}`{hint}"
+            yield location, f"neither the program nor the contact policy has a cap `{cap}`{hint}"
 
 
 def _unknown_features(program: Data, service: str, features: Collection[str]) -> Iterator[Mistake]:

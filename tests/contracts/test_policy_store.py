@@ -34,6 +34,7 @@ lease: {lease}
 """
 
 
+WEEK = {"id": "week", "limit": 3, "rolling": "7d"}
 POLICY = "caps: [{id: week, limit: 3, rolling: 7d}]"
 
 
@@ -135,6 +136,39 @@ def test_a_rollback_publishes_an_earlier_document_as_a_new_version(store: Store)
     assert [store.program_at("welcome", version).lease_s for version in (1, 2, 3)] == [900, 1200, 900]
 
 
+def test_the_contact_policy_keeps_its_history(store: Store) -> None:
+    """Every version with its document and audit, oldest first; none before the first."""
+    assert list(store.policy_versions()) == []
+    store.publish_policy(POLICY, ANNA)
+    store.publish_policy(POLICY, BEN)
+    store.publish_policy("{}", BEN)
+    first, second = store.policy_versions()
+    assert (first.version, first.audit, json.loads(first.document)) == (1, ANNA, {"caps": [WEEK]})
+    assert (second.version, second.audit, second.document) == (2, BEN, "{}")
+
+
+def test_the_contact_policy_rolls_back_to_a_new_version(store: Store) -> None:
+    """It is in force at once, in a new snapshot; history is only ever added to; the version in force stays as it is."""
+    store.publish_policy(POLICY, ANNA)
+    store.publish_policy("{}", ANNA)
+    revision = store.current().revision
+    rolled_back = store.rollback_policy(1, BEN)
+    assert (rolled_back.version, rolled_back.audit, json.loads(rolled_back.document)) == (3, BEN, {"caps": [WEEK]})
+    assert (store.current().policy.version, store.current().policy.caps[0].limit) == (3, 3)
+    assert store.current().revision > revision
+    assert [version.version for version in store.policy_versions()] == [1, 2, 3]
+    assert store.rollback_policy(1, ANNA) == rolled_back
+
+
+@pytest.mark.parametrize("version", [-1, 0, 2])
+def test_a_contact_policy_that_was_never_published_is_not_found(store: Store, version: int) -> None:
+    """Nothing is published by asking for it."""
+    store.publish_policy(POLICY, ANNA)
+    with pytest.raises(NotFound, match=f"contact policy 'version {version}'"):
+        store.rollback_policy(version, BEN)
+    assert len(store.policy_versions()) == 1
+
+
 @pytest.mark.parametrize("version", [-1, 0, 2])
 def test_what_was_never_published_is_not_found(store: Store, version: int) -> None:
     """Unknown names and versions are named in the error."""
@@ -178,8 +212,11 @@ def test_other_workers_see_it_with_their_next_refresh(redis_store: Callable[[], 
     assert worker.refresh()
     welcome = worker.current().programs["welcome"]
     publisher.publish_program(program("other"), ANNA)
+    publisher.publish_policy(POLICY, ANNA)
+    publisher.rollback_policy(1, BEN)
     assert worker.refresh()
     assert worker.current() == publisher.current()
+    assert worker.current().policy.version == 1
     assert worker.current().programs["welcome"] is welcome
     assert not worker.refresh()
 
