@@ -125,3 +125,9 @@ def members(expression: str, variable: str) -> set[str]:
     member = rf"(?<![\w.]){variable}\s*(?:\.\s*(?P<dot>[A-Za-z_]\w*)|\[\s*{quoted}\s*\])"
     found = re.finditer(rf"{member}|{_STRING}", expression)
     return {name for match in found if (name := match["dot"] or match["key"])}
+
+
+def reads(expression: str) -> list[str]:
+    """What a rule reads of the variables, sorted: `customer.age`, `live.views_1d`, `segments`."""
+    named = {f"{variable}.{name}" for variable in VARIABLES for name in members(expression, variable)}
+    return sorted(named | ({"segments"} & set(_compiled(expression).variables())))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import cel
 
-from decision_service.core.eligibility import SEGMENTS_FEATURE, RuleFailure, RuleResult, RuleVariables
-from decision_service.rule_language import execute, first_sentence
+from decision_service.core.eligibility import RuleFailure, RuleResult, RuleVariables
+from decision_service.rule_language import execute, first_sentence, reads
 
 
 class CelRules:
@@ -29,3 +29,7 @@ class CelRules:
         except ValueError as error:  # a value without a CEL form, such as text that is not Unicode
             return [RuleFailure(first_sentence(error))] * len(expressions)
         return [execute(expression, context) for expression in expressions]
+
+    def reads(self, expression: str) -> Sequence[str]:
+        """What a rule reads of the variables, sorted."""
+        return reads(expression)
