@@ -1,0 +1,258 @@
+"""What the proposed program would earn, by the rewards of what was done: off-policy, with what speaks against it.
+
+Rows are the program's own decisions, and probabilities those given that it decides: the ones that were logged, drawn,
+sent and rewarded. So it says what the proposed distribution over actions earns where the program decides; not what
+comes of deciding more or less often.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from decision_service.core import ope
+from decision_service.core.errors import InvalidRequest
+from decision_service.core.ope import DEFAULT_ALPHA, FloatArray, Interval
+from decision_service.core.program import Program
+from decision_service.core.simulate import Simulated
+from decision_service.ports import Warehouse
+from decision_service.simulation.report import ABSENT, Estimate
+from training.dataset import LEARNING_GROUPS, TRUE_POLICIES, LoggedDataset, ProgramAt, read_dataset
+from training.gate import GateRules
+from training.reward_model import cross_fit
+
+RULES = GateRules()
+"""The gate's limits on what a log can support are those of a simulation."""
+
+MOST_DISAGREEMENT = 3.0
+"""Standard errors between the two estimators beyond which neither is to be believed without a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A distribution of the proposed program, and whether the simulation came to it by another history."""
+
+    actions: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    other_history: bool
+
+
+@dataclass(slots=True)
+class Targets:
+    """What the proposed program would have drawn from, for every decision of it that can be learned from.
+
+    missing: per action, how much proposed probability lies on it where it could not have been chosen, by why not.
+    """
+
+    program: str
+    _targets: dict[str, _Target] = field(default_factory=dict)
+    missing: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
+    weighed: int = 0
+
+    def add(self, simulated: Simulated) -> None:
+        """Note a decision, if it is one of the program's that was drawn."""
+        logged = simulated.logged
+        if (
+            logged.program != self.program
+            or not logged.trainable
+            or logged.group not in LEARNING_GROUPS
+            or logged.policy not in TRUE_POLICIES
+        ):
+            return
+        proposed = next(c for c in simulated.proposed.candidates if c.program == self.program)
+        actions = tuple(option.action for option in proposed.options)
+        probabilities = tuple(option.probability for option in proposed.options)
+        self._targets[logged.decision_id] = _Target(actions, probabilities, simulated.other_history)
+        supported = {option.action for option in logged.options if option.probability > 0}
+        reasons = {e.action: (e.reason.value, e.detail) for e in logged.exclusions}
+        for action, probability in zip(actions, probabilities, strict=True):
+            if action not in supported and probability > 0:
+                why = self.missing.setdefault(action, Counter())
+                why[reasons.get(action, (ABSENT, ""))] += probability  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        """How many decisions."""
+        return len(self._targets)
+
+    def of(self, decision_id: str) -> _Target | None:
+        """The target of a decision; None if it is not one of them."""
+        return self._targets.get(decision_id)
+
+
+def estimate(
+    warehouse: Warehouse,
+    program: Program,
+    program_at: ProgramAt,
+    targets: Targets,
+    from_ms: int,
+    until_ms: int,
+    alpha: float = DEFAULT_ALPHA,
+) -> Estimate:
+    """The mean reward of the proposed distributions, beside today's, over the matured decisions of the period.
+
+    program: whose reward definition counts; decisions were logged under any version of it.
+    """
+    dataset = read_dataset(warehouse, program, program_at, from_ms, until_ms)
+    known = {row.decision_id for row in dataset.rows if targets.of(row.decision_id) is not None}
+    dataset = replace(dataset, rows=tuple(row for row in dataset.rows if row.decision_id in known))
+    nothing = Estimate((), program.reward.version, len(dataset), 1 - alpha)
+    if not len(dataset):
+        return replace(nothing, refused=(_no_rows(program, len(targets)),))
+    return _judged(_measured(dataset, targets, alpha, nothing), targets, dataset)
+
+
+def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: Estimate) -> Estimate:
+    target, outside = _spread(dataset, targets)
+    supported = 1 - outside
+    # Of a row that is supported in part, the part that is; the interval then makes room for the rest.
+    held = np.divide(target, supported[:, None], out=np.zeros_like(target), where=supported[:, None] > 1e-9)
+    weights = ope.importance_weights(target, dataset.logged, dataset.chosen)
+    summary = ope.Weights.of(weights)
+    customers = [row.customer_id for row in dataset.rows]
+    predicted = cross_fit(dataset)
+    arguments = (dataset.logged, dataset.chosen, dataset.rewards, predicted)
+    proposed = ope.mean_interval(ope.dr_terms(held, *arguments), alpha, customers)
+    change = ope.mean_interval(
+        ope.dr_terms(held, *arguments) - ope.dr_terms(dataset.logged, *arguments), alpha, customers
+    )
+    low, high = dataset.reward.low, dataset.reward.high
+    room = float(outside.mean()) * (high - low)
+    return replace(
+        nothing,
+        today=ope.mean_interval(dataset.rewards, alpha, customers).clamped(low, high),
+        proposed=_wider(proposed, room).clamped(low, high),
+        difference=_wider(change, room).clamped(low - high, high - low),
+        snips=_wider(ope.Snips.of(weights, dataset.rewards).normal(alpha), room).clamped(low, high),
+        effective_sample_size=summary.effective_sample_size,
+        mean_weight=summary.mean,
+        mean_weight_z=_mean_weight_z(target, dataset.logged, weights, supported),
+        largest_weight=summary.largest,
+        unsupported=float(outside.mean()),
+        other_history=float(np.mean([_target(targets, row.decision_id).other_history for row in dataset.rows])),
+    )
+
+
+def _target(targets: Targets, decision_id: str) -> _Target:
+    found = targets.of(decision_id)
+    assert found is not None
+    return found
+
+
+def _spread(dataset: LoggedDataset, targets: Targets) -> tuple[FloatArray, FloatArray]:
+    """Proposed probabilities on what could be chosen, shape (n, A), and how much lies elsewhere, shape (n,)."""
+    target, outside = np.zeros(dataset.logged.shape), np.zeros(len(dataset))
+    for i, row in enumerate(dataset.rows):
+        of_row = _target(targets, row.decision_id)
+        for action, probability in zip(of_row.actions, of_row.probabilities, strict=True):
+            column = dataset.column.get(action)
+            if column is not None and dataset.logged[i, column] > 0:
+                target[i, column] = probability
+            else:
+                outside[i] += probability
+    return target, outside
+
+
+def _mean_weight_z(target: FloatArray, logged: FloatArray, weights: FloatArray, expected: FloatArray) -> float:
+    """By the spread that the probabilities give weights: that of the sample is small exactly when the heavy ones
+    failed to come up."""
+    squares = np.divide(np.square(target), logged, out=np.zeros_like(target), where=logged > 0).sum(axis=1)
+    variance = float(np.maximum(squares - np.square(expected), 0).sum())
+    return float((weights - expected).sum()) / float(np.sqrt(variance)) if variance > 1e-9 else 0.0
+
+
+def _wider(interval: Interval, by: float) -> Interval:
+    return Interval(interval.mean, interval.low - by, interval.high + by, interval.n)
+
+
+def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset) -> Estimate:
+    """The estimate if the log supports it, otherwise what is missing; the measures stay either way."""
+    assert measured.unsupported is not None
+    assert measured.effective_sample_size is not None
+    assert measured.mean_weight_z is not None
+    refused = []
+    if measured.unsupported > RULES.most_unsupported:
+        refused.append(
+            f"{measured.unsupported:.1%} of the proposed probability lies on actions that the logged decisions could "
+            f"not choose, and at most {RULES.most_unsupported:.0%} is tolerated: {_missing(targets)}"
+        )
+    if measured.effective_sample_size < RULES.least_effective_rows:
+        refused.append(
+            f"the {measured.rows} matured decisions are worth {measured.effective_sample_size:.0f} that were drawn as "
+            f"proposed, and {RULES.least_effective_rows:.0f} are needed: simulate a longer period, or propose less "
+            "at once"
+        )
+    if abs(measured.mean_weight_z) > ope.z_value(RULES.check_alpha / 2):
+        refused.append(
+            f"the importance weights average {measured.mean_weight:.3f} where 1 is expected, "
+            f"{measured.mean_weight_z:+.1f} standard errors away: the logged probabilities "
+            "cannot be those that the actions were drawn with"
+        )
+    if refused:
+        return replace(measured, refused=tuple(refused), proposed=None, difference=None, snips=None)
+    return replace(measured, cautions=tuple(_cautions(measured, dataset)))
+
+
+def _missing(targets: Targets) -> str:
+    """The actions without support, most mass first, with why, and what would give support."""
+    total = sum(sum(why.values()) for why in targets.missing.values())
+    parts = []
+    for action, why in sorted(targets.missing.items(), key=lambda item: -sum(item[1].values()))[:5]:
+        (reason, guardrail), _ = why.most_common(1)[0]
+        share = sum(why.values()) / total
+        cause = "the program did not have it" if reason == ABSENT else f"{reason} {guardrail}".strip()
+        parts.append(f"{action} ({share:.0%} of it; mostly {cause})")
+    return (
+        f"{', '.join(parts)}. Publish it with a small share first, to TREATMENT by `exploration.floor` or to "
+        "RANDOM_CONTROL, and simulate again when those decisions have matured"
+    )
+
+
+def _cautions(measured: Estimate, dataset: LoggedDataset) -> list[str]:
+    cautions = []
+    proposed, snips = measured.proposed, measured.snips
+    assert proposed is not None
+    assert snips is not None
+    width = max((snips.high - snips.low) / (2 * ope.z_value((1 - measured.confidence) / 2)), 1e-12)
+    if abs(proposed.mean - snips.mean) > MOST_DISAGREEMENT * width:
+        cautions.append(
+            f"the self-normalised estimate, {snips.mean:.4g}, is far from the doubly robust one, {proposed.mean:.4g}"
+        )
+    if measured.other_history:
+        cautions.append(
+            f"{measured.other_history:.1%} of these decisions would have had another contact history or budget; how "
+            "their customers would have answered then is not in the log, and not in the estimate"
+        )
+    groups = Counter(row.group.value for row in dataset.rows)
+    cautions.append(
+        "it is about decisions that were drawn and sent: "
+        + ", ".join(f"{count} of {group}" for group, count in sorted(groups.items()))
+    )
+    return cautions
+
+
+def _no_rows(program: Program, drawn: int) -> str:
+    if not drawn:
+        return (
+            f"{program.name!r} drew no decision in this period that could be learned from: only draws of TREATMENT and "
+            "RANDOM_CONTROL say what another choice would have earned"
+        )
+    return (
+        f"none of the {drawn} decisions that {program.name!r} drew has matured under reward version "
+        f"{program.reward.version}: its reward window is {program.reward.window_s} s; run `nba join` after that, or "
+        "simulate an earlier period"
+    )
+
+
+def rewarded(warehouse: Warehouse, *programs: Program) -> Program:
+    """The first of these versions of a program whose reward definition has rewards; the first if none has."""
+    if not programs:
+        raise InvalidRequest.of("programs", "give at least one version")
+    known: set[str] = set()
+    if "rewards" in warehouse.tables():
+        found = warehouse.query(
+            "SELECT DISTINCT reward_version FROM rewards WHERE program = $program", {"program": programs[0].name}
+        )
+        known = set(found.column(0).to_pylist())
+    return next((program for program in programs if program.reward.version in known), programs[0])

@@ -1,0 +1,78 @@
+"""The logged decisions of a period with the reports on them, from the warehouse, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from decision_service.codec import decode_record
+from decision_service.core.errors import InvalidRequest
+from decision_service.core.outcomes import CLOCK_TOLERANCE_MS
+from decision_service.core.record import Activation, ActivationStatus, DecisionRecord
+from decision_service.ports import Warehouse
+
+SLICE_ROWS = 5_000
+"""Decisions held in memory at once."""
+
+_MOMENTS = """
+SELECT decided_at_ms FROM decisions
+WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms ORDER BY decided_at_ms
+"""
+_RECORDS = """
+SELECT record FROM decisions
+WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms ORDER BY decided_at_ms, log_shard, log_sequence
+"""
+_REPORTS = """
+SELECT decision_id, customer_id, status, at_ms, received_at_ms, detail, late FROM activations
+WHERE received_at_ms >= $received_ms AND decision_id IN (
+    SELECT decision_id FROM decisions WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms
+)
+ORDER BY received_at_ms, log_sequence
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A decision, and what the runner reported of it, as received."""
+
+    record: DecisionRecord
+    reports: tuple[Activation, ...]
+
+
+class DecisionLog:
+    """The decisions of [from_ms, until_ms)."""
+
+    def __init__(self, warehouse: Warehouse, from_ms: int, until_ms: int) -> None:
+        """Count them.
+
+        Raises:
+            InvalidRequest: there are none.
+        """
+        self._warehouse, self._until_ms = warehouse, until_ms
+        moments = warehouse.query(_MOMENTS, {"from_ms": from_ms, "until_ms": until_ms}).column(0).to_pylist()
+        if not moments:
+            raise InvalidRequest.of("period", "the warehouse has no decision in it; choose another, or run `nba load`")
+        self._count = len(moments)
+        # Slices are cut between milliseconds, so that none is in two.
+        self._cuts = list(dict.fromkeys((*moments[::SLICE_ROWS], until_ms)))
+
+    def __len__(self) -> int:
+        """How many decisions."""
+        return self._count
+
+    def __iter__(self) -> Iterator[Logged]:
+        """Each once, in the order of time; those of one millisecond in the order of the log."""
+        for from_ms, until_ms in zip(self._cuts, self._cuts[1:], strict=False):
+            period = {"from_ms": from_ms, "until_ms": until_ms}
+            reports = self._reports(period)
+            for record in self._warehouse.query(_RECORDS, period).column(0).to_pylist():
+                decoded = decode_record(record)
+                yield Logged(decoded, tuple(reports.get(decoded.decision_id, ())))
+
+    def _reports(self, period: Mapping[str, int]) -> Mapping[str, list[Activation]]:
+        reports: dict[str, list[Activation]] = {}
+        since = {**period, "received_ms": period["from_ms"] - CLOCK_TOLERANCE_MS}
+        for row in self._warehouse.query(_REPORTS, since).to_pylist():
+            report = Activation(**{**row, "status": ActivationStatus(row["status"])})
+            reports.setdefault(report.decision_id, []).append(report)
+        return reports

@@ -1,0 +1,66 @@
+"""What was published, by version: from the ledger, or from the warehouse's copy of it where the ledger is away."""
+
+from __future__ import annotations
+
+from decision_service.core.errors import NotFound
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.simulate import Versions
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.ports import Warehouse
+
+
+class KnownVersions:
+    """Asks once for each version and gives the same object ever after."""
+
+    def __init__(self, source: Versions) -> None:
+        self._source = source
+        self._programs: dict[tuple[str, int], Program] = {}
+        self._policies: dict[int, ContactPolicy] = {}
+
+    def program_at(self, name: str, version: int) -> Program:
+        """A program version."""
+        if (name, version) not in self._programs:
+            self._programs[name, version] = self._source.program_at(name, version)
+        return self._programs[name, version]
+
+    def policy_at(self, version: int) -> ContactPolicy:
+        """A version of the contact policy."""
+        if version not in self._policies:
+            self._policies[version] = self._source.policy_at(version)
+        return self._policies[version]
+
+
+class WarehouseVersions:
+    """The copies that `nba join` makes."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def program_at(self, name: str, version: int) -> Program:
+        """A program version.
+
+        Raises:
+            NotFound: the warehouse has no copy.
+        """
+        rows = self._warehouse.query(
+            "SELECT document FROM program_versions WHERE program = $program AND version = $version",
+            {"program": name, "version": version},
+        ).to_pylist()
+        if not rows:
+            raise NotFound("program version", f"{name} {version}", "start the ledger, or run `nba join` when it is up")
+        return parse_program(rows[0]["document"], version)
+
+    def policy_at(self, version: int) -> ContactPolicy:
+        """A version of the contact policy; version 0 is the empty one.
+
+        Raises:
+            NotFound: the warehouse has no copy.
+        """
+        if version == 0:
+            return ContactPolicy()
+        rows = self._warehouse.query(
+            "SELECT document FROM contact_policy_versions WHERE version = $version", {"version": version}
+        ).to_pylist()
+        if not rows:
+            raise NotFound("contact policy version", str(version), "start the ledger, or run `nba join` when it is up")
+        return parse_contact_policy(rows[0]["document"], version)
