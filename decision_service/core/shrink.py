@@ -34,14 +34,25 @@ class Feasible:
     last_slots: tuple[FrequencyCap, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kind:
+    """Actions on one channel, under the same caps, that take the same of budgets: only pauses tell them apart.
+
+    example: one of them. Hashed by identity.
+    """
+
+    example: Action
+    caps: tuple[FrequencyCap, ...]
+    quiet: tuple[QuietHours, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class _Bindings:
-    """Which caps and quiet hours concern which action: the same for every customer, so worked out once."""
+    """Which caps, budgets and quiet hours concern which action: the same for every customer, so worked out once."""
 
     program: Program
     policy: ContactPolicy
-    caps_of: Mapping[str, tuple[FrequencyCap, ...]]  # action id → caps; one tuple for all actions under the same caps
-    quiet_of: Mapping[str, tuple[QuietHours, ...]]  # channel → quiet hours
+    kind_of: Mapping[str, _Kind]  # by action id
 
     @classmethod
     def of(cls, program: Program, policy: ContactPolicy) -> _Bindings:
@@ -52,18 +63,18 @@ class _Bindings:
             return known
         caps = (*policy.caps, *program.caps)
         quiet = (*policy.quiet_hours, *program.quiet_hours)
-        distinct: dict[tuple[FrequencyCap, ...], tuple[FrequencyCap, ...]] = {}
-        caps_of = {a.id: tuple(cap for cap in caps if binds(cap, program.name, a)) for a in program.actions}
-        made = cls(
-            program,
-            policy,
-            {action: distinct.setdefault(bound, bound) for action, bound in caps_of.items()},
-            {action.channel: tuple(applicable(quiet, action.channel)) for action in program.actions},
-        )
+        taking = kinds_of(policy, program)
+        kinds: dict[tuple[str, tuple[FrequencyCap, ...], int], _Kind] = {}
+        kind_of = {}
+        for action in program.actions:
+            bound = tuple(cap for cap in caps if binds(cap, program.name, action))
+            made = _Kind(action, bound, tuple(applicable(quiet, action.channel)))
+            kind_of[action.id] = kinds.setdefault((action.channel, bound, taking[action.id]), made)
+        bindings = cls(program, policy, kind_of)
         if len(_bindings) >= _MOST_BINDINGS:
             _bindings.clear()
-        _bindings[key] = made
-        return made
+        _bindings[key] = bindings
+        return bindings
 
 
 _MOST_BINDINGS = 1024
@@ -73,6 +84,19 @@ _bindings: dict[tuple[int, int], _Bindings] = {}
 class _Objection(NamedTuple):
     reason: Reason
     detail: str
+
+
+class _Slot(NamedTuple):
+    span: Span
+    last_slots: tuple[FrequencyCap, ...]
+    tokens: tuple[Token, ...]
+
+
+class _Verdict(NamedTuple):
+    """barred: by consent or suppression, which come before pauses."""
+
+    barred: _Objection | None
+    rest: _Objection | _Slot | None
 
 
 class Guardrails:
@@ -100,50 +124,47 @@ class Guardrails:
         self._state, self._now_ms, self._lease_ms = state, now_ms, program.lease_s * 1000
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
-        self._kinds = kinds_of(policy, program)
         self._budget_levels = budget_levels
         self.zone_name = _zone_name(policy, {**features, **context})
         self._zone = zone_named(self.zone_name)
-        # What several actions share is worked out once: per channel, cap, set of caps, set of budgets.
-        self._barred: dict[str, _Objection | None] = {}
+        # What several actions share is worked out once: per kind of action, and for several kinds per channel and cap.
+        self._verdicts: dict[_Kind, _Verdict] = {}
         self._spans: dict[str, Span | _Objection] = {}
-        self._left: dict[tuple[int, Span], int] = {}
-        self._capped: dict[tuple[int, Span], _Objection | tuple[FrequencyCap, ...]] = {}
-        self._taken: dict[tuple[int, int], _Objection | tuple[Token, ...]] = {}
+        self._left: dict[Span, dict[int, int]] = {}
 
     def check(self, action: Action) -> Feasible | Exclusion:
         """Consent, suppression, pauses, quiet hours, caps, budgets, in this order; the first that objects names the
         reason."""
-        channel = action.channel
-        if channel not in self._barred:
-            self._barred[channel] = self._check_consent(channel) or self._check_suppression(channel)
-        if barred := self._barred[channel]:
+        kind = self._bindings.kind_of[action.id]
+        verdict = self._verdicts.get(kind)
+        if verdict is None:
+            verdict = self._verdicts[kind] = self._judge(kind)
+        barred, rest = verdict
+        if barred is not None:
             return Exclusion(action.id, *barred)
-        if self._pauses and (
-            pause := paused(self._pauses, self._program.name, action, self._state.events, self._now_ms)
-        ):
-            return Exclusion(action.id, Reason.SUPPRESSED_BY_OUTCOME, pause[0].id)
-        if channel not in self._spans:
-            self._spans[channel] = self._span(channel)
-        span = self._spans[channel]
-        if not isinstance(span, Span):
-            return Exclusion(action.id, *span)
-        caps = self._bindings.caps_of[action.id]
-        key = (id(caps), span)
-        if key not in self._capped:
-            self._capped[key] = self._check_caps(caps, span)
-        capped = self._capped[key]
-        if isinstance(capped, _Objection):
-            return Exclusion(action.id, *capped)
-        kind = (self._kinds[action.id], span.from_ms)
-        if kind not in self._taken:
-            self._taken[kind] = self._check_budgets(action, span.from_ms)
-        taken = self._taken[kind]
-        if isinstance(taken, _Objection):
-            return Exclusion(action.id, *taken)
+        if self._pauses:
+            pause = paused(self._pauses, self._program.name, action, self._state.events, self._now_ms)
+            if pause is not None:
+                return Exclusion(action.id, Reason.SUPPRESSED_BY_OUTCOME, pause[0].id)
+        if not isinstance(rest, _Slot):
+            assert rest is not None
+            return Exclusion(action.id, *rest)
+        span, last_slots, taken = rest
         return Feasible(
-            action, span, span.from_ms > self._now_ms, taken, last_slots=capped if action.counts_toward_caps else ()
+            action, span, span.from_ms > self._now_ms, taken, last_slots if action.counts_toward_caps else ()
         )
+
+    def _judge(self, kind: _Kind) -> _Verdict:
+        channel = kind.example.channel
+        barred = self._check_consent(channel) or self._check_suppression(channel)
+        if barred is not None:
+            return _Verdict(barred, None)
+        span = self._spans.get(channel)
+        if span is None:
+            span = self._spans[channel] = self._span(kind.quiet)
+        if isinstance(span, _Objection):
+            return _Verdict(None, span)
+        return _Verdict(None, self._check_caps(kind.caps, span) or self._slot(kind, span))
 
     def _check_consent(self, channel: str) -> _Objection | None:
         consent = self._policy.consent.features.get(channel)
@@ -160,10 +181,9 @@ class Guardrails:
             return None
         return _Objection(suppression.reason, suppression.note or suppression.channel)
 
-    def _span(self, channel: str) -> Span | _Objection:
-        """When a message on the channel would be sent: from now or the end of quiet hours, until its lease ends or
-        the next quiet hours begin."""
-        quiet = self._bindings.quiet_of[channel]
+    def _span(self, quiet: Sequence[QuietHours]) -> Span | _Objection:
+        """When a message would be sent: from now or the end of quiet hours, until its lease ends or the next quiet
+        hours begin."""
         if not quiet:
             return Span(self._now_ms, self._now_ms + self._lease_ms)
         if self._zone is None:
@@ -175,29 +195,28 @@ class Guardrails:
         begins_ms = next_quiet_ms(quiet, from_ms, until_ms, self._zone)
         return Span(from_ms, until_ms if begins_ms is None else begins_ms - 1)
 
-    def _check_caps(self, caps: Sequence[FrequencyCap], span: Span) -> _Objection | tuple[FrequencyCap, ...]:
-        """Why a contact within the span would exceed a cap, or the caps of which it would take the last slot."""
+    def _check_caps(self, caps: Sequence[FrequencyCap], span: Span) -> _Objection | None:
+        """Why one more contact within the span would exceed a cap."""
         if self._zone is None:
             for cap in caps:
                 if cap.calendar is not None:
                     return _Objection(Reason.TIMEZONE_UNKNOWN, cap.id)
-        last = []
+        left = self._left.setdefault(span, {})
         for cap in caps:
-            left = self._left.get((id(cap), span))
-            if left is None:
-                left = remaining(cap, self._state.contacts, span, self._zone or UTC, self._now_ms)
-                self._left[id(cap), span] = left
-            if left <= 0:
+            if id(cap) not in left:
+                left[id(cap)] = remaining(cap, self._state.contacts, span, self._zone or UTC, self._now_ms)
+            if left[id(cap)] <= 0:
                 return _Objection(Reason.FREQUENCY_CAP, cap.id)
-            if left == 1:
-                last.append(cap)
-        return tuple(last)
+        return None
 
-    def _check_budgets(self, action: Action, send_ms: int) -> _Objection | tuple[Token, ...]:
-        """Why a contact sent then would exceed a budget, or the tokens it would take."""
-        taken = tokens(self._policy, self._program, action, send_ms)
-        budget = exhausted(self._policy, self._program, taken, self._budget_levels, send_ms)
-        return taken if budget is None else _Objection(Reason.VOLUME_LIMIT, budget.id)
+    def _slot(self, kind: _Kind, span: Span) -> _Objection | _Slot:
+        """What a contact that no cap objects to would take, or why a budget does not have it."""
+        taken = tokens(self._policy, self._program, kind.example, span.from_ms)
+        budget = exhausted(self._policy, self._program, taken, self._budget_levels, span.from_ms)
+        if budget is not None:
+            return _Objection(Reason.VOLUME_LIMIT, budget.id)
+        left = self._left[span]
+        return _Slot(span, tuple(cap for cap in kind.caps if left[id(cap)] == 1), taken)
 
 
 def shrink(
