@@ -56,6 +56,7 @@ class VwScorer:
             self._workspace = vowpalwabbit.Workspace(arg_list=["-t", "-i", str(model), "--quiet"])
         except RuntimeError as error:
             raise ModelRejected(f"VW cannot read {model.name}: {error}") from None
+        self._label_type = self._workspace.get_label_type()  # or VW is asked once per action
         self._lock = threading.Lock()  # a workspace is not thread-safe
         self.version = version
         self.feature_service = feature_service
@@ -88,7 +89,7 @@ class VwScorer:
     def predict(self, encoded: str, n_actions: int) -> npt.NDArray[np.float64]:
         """Predicted rewards, shape (n_actions,), in the order of the actions encoded; may be non-finite."""
         with self._lock:
-            examples = self._workspace.parse(encoded)
+            examples = self._workspace.parse(encoded, self._label_type)
             try:
                 self._workspace.predict(examples)
                 # The first line is the shared one. VW predicts costs, as 32-bit floats, exact in 64 bits.
