@@ -4,9 +4,9 @@
     nba:{budgets}:t:COUNTER    zset  "DECISION:AMOUNT" of each token neither spent nor released → when its lease lapses
 
 A token counts while its lease is live. So the level at any moment is `used`, less the tokens that lapse between `at`
-and then; or, if a clock has been set back, plus those that had lapsed between then and `at`. Taking moves `at` on, and
-so looks at each token that lapses once. A lapsed token stays for as long as its sending may be reported, and is then
-counted again, once.
+and then; or, if a clock has been set back, plus those that had lapsed between then and `at`. Taking moves `at` on, as
+does reading past many tokens, so few are looked at twice. A lapsed token stays for as long as its sending may be
+reported, and is then counted again, once.
 
 Scripts get every time from the service. Only retention is on the server's clock.
 """
@@ -28,9 +28,9 @@ local function level(counter, tokens, now)
   local from, to, sign = used[2], now, -1
   if tonumber(now) < tonumber(from) then from, to, sign = now, from, 1 end
   local sum = tonumber(used[1])
-  for _, token in ipairs(redis.call('ZRANGEBYSCORE', tokens, from, '(' .. to)) do
-    sum = sum + sign * tonumber(string.match(token, '%d+$'))
-  end
+  local passed = redis.call('ZRANGEBYSCORE', tokens, from, '(' .. to)
+  for _, token in ipairs(passed) do sum = sum + sign * tonumber(string.match(token, '%d+$')) end
+  if #passed > 100 then redis.call('HSET', counter, 'used', string.format('%.0f', sum), 'at', now) end
   return sum
 end
 """

@@ -77,6 +77,23 @@ def test_lapsed_tokens_are_forgotten_after_the_retention(redis_url: str) -> None
     assert budgets.begin_levels([TOTAL.key], NOW + 3 * DAY_MS).result() == {TOTAL.key: 2}
 
 
+def test_many_tokens_that_lapse_are_looked_at_once(redis_url: str) -> None:
+    """Reading past them remembers their sum, whichever way the clock goes; the levels are the same."""
+    budgets = RedisBudgets(redis_url, 5_000, 86_400)
+    for i in range(150):
+        budgets.take(f"d{i}", [TOTAL], [150], NOW, NOW + i)
+    assert budgets.begin_levels([TOTAL.key], NOW).result() == {TOTAL.key: 150}
+    with redis.Redis.from_url(redis_url) as client:
+        for at_ms, level in ((NOW + DAY_MS, 0), (NOW, 150)):
+            assert budgets.begin_levels([TOTAL.key], at_ms).result() == {TOTAL.key: level}
+            remembered = client.hmget("nba:{budgets}:n:/a@total", "used", "at")
+            assert remembered == [b"%d" % level, b"%d" % at_ms]
+    budgets.spend("d7", [TOTAL])
+    budgets.release("d8", [TOTAL])
+    read = [budgets.begin_levels([TOTAL.key], at_ms).result()[TOTAL.key] for at_ms in (NOW, NOW + DAY_MS)]
+    assert read == [149, 1]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_any_history_gives_the_levels_of_the_form_in_memory(redis_url: str, seed: int) -> None:
     """Random takes, spends, releases and reads over random jumps of the clock, on two counters: after every step both
