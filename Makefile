@@ -35,8 +35,9 @@ check: $(STAMP)  ## lint, types, import contracts, generated code in step
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python proto/generate.py --check
 
-bench: $(STAMP)  ## Decide beside a no-op server with the same messages
+bench: $(STAMP)  ## Decide beside a no-op server with the same messages; large programs beside small ones
 	$(BIN)/python -m loadtests.bench
+	$(BIN)/python -m loadtests.rules_bench
 
 proto: $(STAMP)
 	$(BIN)/python proto/generate.py
