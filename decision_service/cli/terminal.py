@@ -48,6 +48,12 @@ def settings(home: Path | None = None, **overrides: Any) -> Settings:
         ) from error
 
 
+def address(home: Path | None = None) -> str:
+    """Where the workers of a home answer."""
+    chosen = settings(home)
+    return f"{chosen.host}:{chosen.port}"
+
+
 def complain(headline: str, error: NbaError) -> None:
     """One error, every violation on a line of its own, on standard error."""
     from decision_service.bootstrap import describe_error
