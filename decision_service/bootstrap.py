@@ -106,6 +106,15 @@ def open_catalogue(settings: Settings, features: RefreshableSource) -> MlflowCat
     return MlflowCatalogue(settings.tracking_uri, VwScorer, knows_service)
 
 
+def open_past_models(settings: Settings) -> MlflowCatalogue:
+    """The models of the MLflow registry by version, for explanations; whether their features are served is not asked,
+    since the record has them."""
+    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.vw import VwScorer
+
+    return MlflowCatalogue(settings.tracking_uri, VwScorer, lambda _: True)
+
+
 def open_signals(settings: Settings) -> RedisSignals:
     """What processes tell each other."""
     from decision_service.adapters.redis_signals import RedisSignals

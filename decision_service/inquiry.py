@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from decision_service.core import encoding
 from decision_service.core.decide import decide
 from decision_service.core.eligibility import Rules
-from decision_service.core.errors import ModelRejected
-from decision_service.core.explain import Explanation, explain
-from decision_service.core.program import Program
+from decision_service.core.errors import ModelRejected, NotFound, Unavailable
+from decision_service.core.explain import Attribution, Explanation, explain
+from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.reasons import Reason
 from decision_service.core.record import DecisionRecord
 from decision_service.core.replay import ReplayResult, compare, inputs_of
 from decision_service.core.standing import Standing, standing
@@ -35,8 +39,9 @@ class Inquiry:
         return self.explain_record(self._ledger.record(decision_id))
 
     def explain_record(self, record: DecisionRecord) -> Explanation:
-        """The funnel of one decision, under the program and policy versions it was made with."""
-        return explain(record, self._program_of(record), self._policies.policy_at(record.policy_version))
+        """The funnel of one decision, or of a dry run, under the versions it was made with; see `explained`."""
+        policies = self._policies
+        return explained(record, policies.program_at, policies.policy_at, self._rules, self._catalogue)
 
     def customer(self, customer_id: str) -> Standing:
         """What is known of a customer now, under what is published now; of an unknown one, the groups."""
@@ -58,5 +63,41 @@ class Inquiry:
         inputs = inputs_of(record, programs, self._policies.policy_at(record.policy_version))
         return compare(record, decide(inputs, self._rules, models, record.draw))
 
-    def _program_of(self, record: DecisionRecord) -> Program:
-        return self._policies.program_at(record.program, record.program_version)
+
+def explained(
+    record: DecisionRecord,
+    program_at: Callable[[str, int], Program],
+    policy_at: Callable[[int], ContactPolicy],
+    rules: Rules,
+    catalogue: Catalogue,
+) -> Explanation:
+    """Explain a record by the versions and the model that it names.
+
+    Raises:
+        NotFound: a version of the program or the contact policy is not known any more.
+    """
+    programs = {c.program: program_at(c.program, c.program_version) for c in record.candidates}
+    attribution = _attribution(record, programs[record.program], catalogue)
+    return explain(record, programs, policy_at(record.policy_version), rules, attribution)
+
+
+def _attribution(record: DecisionRecord, program: Program, catalogue: Catalogue) -> Attribution:
+    """What spoke for the action drawn, by the weights of the model that scored it."""
+    rewards = {o.action: o.predicted_reward for o in record.options if o.predicted_reward is not None}
+    if record.model is None or record.drawn not in rewards or len(rewards) < 2:
+        return Attribution()
+    try:
+        scorer = catalogue.scorer(record.model)
+    except (NotFound, ModelRejected, Unavailable) as error:
+        return Attribution(missing=f"the model cannot be loaded: {error}")
+    # What the model was shown: the options, and those that only a baseline kept from being served.
+    hidden = {e.action for e in record.exclusions if e.reason is Reason.BASELINE_ONLY}
+    actions = [a for a in program.all_actions if a.id in hidden or a.id in rewards]
+    known = encoding.known_values(record.features.values, record.live, record.request.context)
+    encoded = scorer.encode(known, actions)
+    if encoding.digest(encoded) != record.encoding_digest:
+        return Attribution(missing="the record no longer encodes to what the model was shown")
+    ids = [action.id for action in actions]
+    runner_up = max((a for a in rewards if a != record.drawn), key=lambda action: rewards[action])
+    parts = scorer.contributions(encoded, ids.index(record.drawn), ids.index(runner_up))
+    return Attribution(runner_up, tuple(parts))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from decision_service import messages, record_messages
 from decision_service.administration import ProgramSummary
+from decision_service.core.contributions import Contribution
 from decision_service.core.explain import Explanation, FunnelStep
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
@@ -102,7 +103,13 @@ def answer_from_pb(message: pb.DecideResponse) -> Answer:
 
 def explanation_from_pb(message: pb.ExplainDecisionResponse) -> Explanation:
     """The core value."""
-    return Explanation(message.text, tuple(map(_step, message.funnel)), record_messages.record_from_pb(message.record))
+    return Explanation(
+        text=message.text,
+        funnel=tuple(map(_step, message.funnel)),
+        record=record_messages.record_from_pb(message.record),
+        runner_up=message.runner_up,
+        contributions=tuple(Contribution(part.input, part.value, part.amount) for part in message.contributions),
+    )
 
 
 def _step(message: pb.FunnelStep) -> FunnelStep:
@@ -115,6 +122,10 @@ def _step(message: pb.FunnelStep) -> FunnelStep:
         probability=message.probability if message.HasField("probability") else None,
         predicted_reward=message.predicted_reward if message.HasField("predicted_reward") else None,
         chosen=message.chosen,
+        program=message.program,
+        change=message.change,
+        base_probability=message.base_probability if message.HasField("base_probability") else None,
+        score=message.score if message.HasField("score") else None,
     )
 
 

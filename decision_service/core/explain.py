@@ -1,19 +1,34 @@
-"""Why a decision was made, from its record alone: readable text, and the funnel as values."""
+"""Why a decision was made, from its record, versions and model: the funnel as values, and readable text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
+from decision_service.core import wording
+from decision_service.core.contributions import Contribution
+from decision_service.core.eligibility import Rules
+from decision_service.core.objections import Objections
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.core.reasons import Reason
-from decision_service.core.record import DecisionRecord, FeatureStatus, PolicyKind
-from decision_service.core.values import Value
+from decision_service.core.record import Candidate, DecisionRecord, FeatureStatus, Option, PolicyKind
+from decision_service.core.replay import inputs_of
+from decision_service.core.values import NO_ACTION
+
+MOST_CONTRIBUTIONS_TOLD = 8
+"""In the text; the values have all."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelStep:
-    """One action: kept, with its probability, or excluded, with the reason and what can be done about it."""
+    """One action of one program: kept, with its probability, or excluded, with the reason and a remedy.
+
+    detail: the guardrail that objected, in words. change: when, or by what, the action would have been kept; empty
+    where only the remedy can tell.
+    probability: P(action), given that its program decides; base_probability: before levers, slot prices, shares and
+    floor.
+    score: what was compared, in the workspace's currency; see `record.Option`.
+    """
 
     action: str
     kept: bool
@@ -23,125 +38,249 @@ class FunnelStep:
     probability: float | None = None
     predicted_reward: float | None = None
     chosen: bool = False
+    program: str = ""
+    change: str = ""
+    base_probability: float | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """What spoke for the action drawn rather than the runner-up, the best other one by predicted reward.
+
+    contributions: largest first; they sum to the difference in predicted reward. missing: why there are none.
+    """
+
+    runner_up: str = ""
+    contributions: tuple[Contribution, ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """For people (`text`) and for programs (`funnel`, `record`)."""
+    """For people (`text`) and for programs (the rest). The program that decided comes first in the funnel."""
 
     text: str
     funnel: tuple[FunnelStep, ...]
     record: DecisionRecord
+    runner_up: str = ""
+    contributions: tuple[Contribution, ...] = ()
 
 
-def explain(record: DecisionRecord, program: Program, policy: ContactPolicy) -> Explanation:
-    """Explain a record with the program and policy versions it was decided under."""
-    kept = sorted(
-        (
-            FunnelStep(
-                o.action,
-                kept=True,
-                probability=o.probability,
-                predicted_reward=o.predicted_reward,
-                chosen=o.action == record.chosen,
-            )
-            for o in record.options
-        ),
-        key=lambda step: -(step.probability or 0.0),
-    )
-    excluded = [
-        FunnelStep(
-            e.action,
-            kept=False,
-            reason=e.reason,
-            detail=_named(e.reason, e.detail, program, policy),
-            remedy=e.reason.remedy,
+def explain(
+    record: DecisionRecord,
+    programs: Mapping[str, Program],
+    policy: ContactPolicy,
+    rules: Rules,
+    attribution: Attribution | None = None,
+) -> Explanation:
+    """Explain a record. programs: name → the version that took part; policy: the version it was decided under."""
+    attribution = attribution or Attribution()
+    inputs = inputs_of(record, programs, policy)
+    parts = [
+        _Part(entrant.program, candidate, Objections(inputs, entrant, candidate, rules))
+        for entrant, candidate in zip(inputs.entrants, record.candidates, strict=True)
+    ]
+    parts.sort(key=lambda part: (part.program.name != record.program, -part.candidate.probability))
+    funnels = {part.program.name: part.funnel(record) for part in parts}
+    text = "\n".join(_lines(record, parts, funnels, attribution))
+    funnel = tuple(step for steps in funnels.values() for step in steps)
+    return Explanation(text, funnel, record, attribution.runner_up, attribution.contributions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One program's part in the decision."""
+
+    program: Program
+    candidate: Candidate
+    objections: Objections
+
+    def funnel(self, record: DecisionRecord) -> tuple[FunnelStep, ...]:
+        decided = self.program.name == record.program
+        kept = sorted(self.candidate.options, key=lambda option: -option.probability)
+        return (
+            *(self._kept(option, decided and option.action == record.chosen) for option in kept),
+            *(
+                FunnelStep(
+                    excluded.action,
+                    kept=False,
+                    reason=excluded.reason,
+                    detail=self.objections.describe(excluded),
+                    remedy=excluded.reason.remedy,
+                    program=self.program.name,
+                    change=self.objections.change(excluded),
+                )
+                for excluded in self.candidate.exclusions
+            ),
         )
-        for e in record.exclusions
-    ]
-    funnel = (*kept, *excluded)
-    return Explanation("\n".join(_lines(record, funnel)), funnel, record)
+
+    def _kept(self, option: Option, chosen: bool) -> FunnelStep:
+        return FunnelStep(
+            option.action,
+            kept=True,
+            probability=option.probability,
+            predicted_reward=option.predicted_reward,
+            chosen=chosen,
+            program=self.program.name,
+            base_probability=option.base_probability,
+            score=option.score,
+        )
 
 
-def _lines(record: DecisionRecord, funnel: tuple[FunnelStep, ...]) -> list[str]:
-    request = record.request
-    lines = [
-        f"{record.chosen} for customer {request.customer_id}, decided {_time(record.decided_at_ms)}",
-        f"  decision     {record.decision_id} (request {request.request_id})",
-        f"  program      {record.program} version {record.program_version}, contact policy {record.policy_version}",
-        f"  group        {record.group} ({'pinned by the caller' if request.pinned_group else 'by salted hash'})",
-        f"  learning     {record.learning_mode}",
-        f"  chosen by    {_chosen_by(record)}",
-    ]
-    if record.reservation is not None:
-        lines.append(f"  reservation  until {_time(record.reservation.lease_expires_at_ms)}")
-        if record.reservation.send_at_ms is not None:
-            lines.append(f"  send at      {_time(record.reservation.send_at_ms)}, when quiet hours end")
-    lines.extend(f"  note         {reason}: {reason.meaning} {reason.remedy}" for reason in record.degradations)
-    lines.append("Actions")
-    for step in funnel:
-        mark = "→" if step.chosen else " "
-        if step.kept:
-            reward = "" if step.predicted_reward is None else f", predicted reward {step.predicted_reward:.4g}"
-            lines.append(f" {mark} {step.action:<24} kept      probability {step.probability:.4f}{reward}")
-        else:
-            detail = f" ({step.detail})" if step.detail else ""
-            lines.append(f" {mark} {step.action:<24} excluded  {step.reason}{detail}. {step.remedy}")
-    lines.extend(_feature_lines(record))
+# ── Text ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _lines(
+    record: DecisionRecord,
+    parts: Sequence[_Part],
+    funnels: Mapping[str, Sequence[FunnelStep]],
+    attribution: Attribution,
+) -> list[str]:
+    decided = parts[0]
+    lines = _head(record, decided.objections.zone_name)
+    if len(parts) > 1:
+        lines.append("Programs")
+        lines.extend(_competing(part, part is decided) for part in parts)
+    for part in parts:
+        lines.extend(_program_lines(record, part, funnels[part.program.name], alone=len(parts) == 1))
+    lines.extend(_attribution_lines(record, attribution))
+    for i, part in enumerate(parts):
+        same = next((p for p in parts[:i] if p.candidate.features == part.candidate.features), None)
+        lines.extend(_feature_lines(record, part, shared_with=same.program.name if same else ""))
+    lines.extend(_values("context.", record.request.context))
     return lines
 
 
-def _chosen_by(record: DecisionRecord) -> str:
+def _head(record: DecisionRecord, zone_name: str) -> list[str]:
+    request, at = record.request, wording.moment(record.decided_at_ms, zone_name)
+    lines = [f"{record.chosen} for customer {request.customer_id}, decided {at}"]
+    if record.decision_id:
+        lines.append(f"  decision     {record.decision_id} (request {request.request_id})")
+    else:
+        lines.append("  decision     a dry run: nothing was reserved or logged")
+    lines.append(
+        f"  program      {record.program} version {record.program_version}, contact policy {record.policy_version}"
+    )
+    lines.append(f"  probability  {_probability(record)}")
+    if record.reservation is not None:
+        lease = wording.moment(record.reservation.lease_expires_at_ms, zone_name)
+        if record.reservation.send_at_ms is not None:
+            send = wording.moment(record.reservation.send_at_ms, zone_name)
+            lines.append(f"  send at      {send}, when quiet hours end")
+        lines.append(f"  reserved     until {lease}")
+        lines.extend(f"  takes        {t.amount} of budget {t.budget}, {t.period}" for t in record.reservation.tokens)
+    lines.extend(f"  note         {reason}: {reason.meaning} {reason.remedy}" for reason in record.degradations)
+    return lines
+
+
+def _probability(record: DecisionRecord) -> str:
+    if record.chosen != record.drawn:
+        return f"1: {record.drawn} was drawn, but could not be reserved any more"
+    if record.program_probability == 1:
+        return f"{record.probability:.4f}"
+    given = next((o.probability for o in record.options if o.action == record.chosen), 1.0)
+    return f"{record.probability:.4f} = {record.program_probability:.4f} that {record.program} decides × {given:.4f}"
+
+
+def _competing(part: _Part, decided: bool) -> str:
+    candidate = part.candidate
+    score = "no score" if candidate.score is None else f"score {candidate.score:.4g}"
+    return (
+        f" {'→' if decided else ' '} {part.program.name:<24} decides with probability {candidate.probability:.4f}, "
+        f"{score}, priority {part.program.priority}"
+    )
+
+
+def _program_lines(record: DecisionRecord, part: _Part, funnel: Sequence[FunnelStep], *, alone: bool) -> list[str]:
+    candidate = part.candidate
+    lines = [
+        "Actions" if alone else f"Actions of {part.program.name} version {part.program.version}",
+        f"  group        {candidate.group} ({part.objections.group_because})",
+        f"  learning     {candidate.learning_mode}",
+        f"  chosen by    {_chosen_by(record, candidate)}",
+    ]
+    if candidate.program != record.program:
+        lines.extend(f"  note         {reason}: {reason.meaning} {reason.remedy}" for reason in candidate.degradations)
+    for step in funnel:
+        mark = "→" if step.chosen else " "
+        lines.append(
+            f" {mark} {step.action:<24} {_kept(step) if step.kept else f'excluded  {step.reason}: {step.detail}'}"
+        )
+        if step.change:
+            lines.append(f"{'':38}kept {step.change}")
+        if step.remedy:
+            lines.append(f"{'':38}{step.remedy}")
+    return lines
+
+
+def _kept(step: FunnelStep) -> str:
+    said = f"kept      probability {step.probability:.4f}"
+    if step.base_probability is not None and step.base_probability != step.probability:
+        said += f" (before levers, prices, shares and floor {step.base_probability:.4f})"
+    if step.predicted_reward is not None:
+        said += f", predicted reward {step.predicted_reward:.4g}"
+    if step.score is not None and step.action != NO_ACTION:
+        said += f", score {step.score:.4g}"
+    return said
+
+
+def _chosen_by(record: DecisionRecord, candidate: Candidate) -> str:
     by = {
         PolicyKind.MODEL: "the model",
         PolicyKind.UNIFORM: "a uniform draw",
         PolicyKind.BASELINE: "the baseline",
         PolicyKind.HOLDOUT: "the holdout",
-    }[record.policy]
-    if record.model is not None:
-        by += f" {record.model.name} version {record.model.version}"
-    if record.policy is PolicyKind.MODEL:
-        top = max(record.options, key=lambda o: o.probability)
-        by += ", its best" if top.action == record.drawn else ", as exploration"
-    if record.policy in (PolicyKind.MODEL, PolicyKind.UNIFORM):
+    }[candidate.policy]
+    if candidate.model is not None:
+        beside = "" if candidate.policy is PolicyKind.MODEL else "; scored by"
+        by += f"{beside} {candidate.model.name} version {candidate.model.version}"
+    if candidate.program != record.program:
+        return by
+    if candidate.policy is PolicyKind.MODEL:
+        top = max(candidate.options, key=lambda o: o.probability)
+        by += ", the most probable one" if top.action == record.drawn else ", as exploration"
+    if candidate.policy in (PolicyKind.MODEL, PolicyKind.UNIFORM) or record.others:
         by += f" (draw {record.draw:.6f})"
     return by
 
 
-def _feature_lines(record: DecisionRecord) -> list[str]:
-    lines = [f"Features served: {record.features.status}"]
-    if record.features.status is FeatureStatus.SERVED:
-        ages = ", ".join(
-            f"{view} {(record.decided_at_ms - at) / 3_600_000:.1f} h old"
-            for view, at in sorted(record.features.event_times_ms.items())
-        )
-        lines[0] += f" ({ages})" if ages else ""
-    if record.features.stale_views:
-        lines.append(f"  stale, treated as missing: {', '.join(record.features.stale_views)}")
-    for title, values in (
-        ("", record.features.values),
-        ("live.", record.live),
-        ("context.", record.request.context),
-    ):
-        lines.extend(f"  {title}{name} = {_shown(v)}" for name, v in sorted(values.items()) if v is not None)
-        if missing := ", ".join(f"{title}{name}" for name, v in sorted(values.items()) if v is None):
-            lines.append(f"  missing: {missing}")
+def _attribution_lines(record: DecisionRecord, attribution: Attribution) -> list[str]:
+    if attribution.missing:
+        return [f"What speaks for {record.drawn} cannot be said: {attribution.missing}"]
+    if not attribution.runner_up:
+        return []
+    parts = attribution.contributions
+    told, rest = parts[:MOST_CONTRIBUTIONS_TOLD], parts[MOST_CONTRIBUTIONS_TOLD:]
+    total = sum(part.amount for part in parts)
+    lines = [
+        f"What speaks for {record.drawn} rather than {attribution.runner_up}: predicted reward {total:+.4g}",
+        *(f"  {part.amount:+.4g}  {part.input}{f' = {part.value}' if part.value else ''}" for part in told),
+    ]
+    if rest:
+        lines.append(f"  {sum(part.amount for part in rest):+.4g}  {len(rest)} others")
     return lines
 
 
-def _named(reason: Reason, detail: str, program: Program, policy: ContactPolicy) -> str:
-    if reason is Reason.FREQUENCY_CAP:
-        for owner, caps in (("contact policy", policy.caps), (f"program {program.name}", program.caps)):
-            for cap in caps:
-                if cap.id == detail:
-                    window = f"rolling {cap.window_s} s" if cap.window_s else f"calendar {cap.calendar}"
-                    return f"cap {cap.id!r} of the {owner}: {cap.limit} per {window}"
-    return detail
+def _feature_lines(record: DecisionRecord, part: _Part, shared_with: str) -> list[str]:
+    features = part.candidate.features
+    title = f"Features of {part.program.name}" if record.others else "Features"
+    if shared_with:
+        return [f"{title}: those of {shared_with}", *_values("live.", part.candidate.live)]
+    lines = [f"{title}: {wording.FEATURES[features.status]}"]
+    if features.status is FeatureStatus.SERVED:
+        ages = ", ".join(
+            f"{view} {wording.age(record.decided_at_ms - at)} old"
+            for view, at in sorted(features.event_times_ms.items())
+        )
+        lines[0] += f" ({ages})" if ages else ""
+    if features.stale_views:
+        lines.append(f"  stale, treated as missing: {', '.join(features.stale_views)}")
+    return [*lines, *_values("", features.values), *_values("live.", part.candidate.live)]
 
 
-def _shown(value: Value) -> str:
-    return ", ".join(value) if isinstance(value, tuple) else f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def _time(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+def _values(prefix: str, values: Mapping[str, object]) -> list[str]:
+    lines = [f"  {prefix}{name} = {wording.value(of)}" for name, of in sorted(values.items()) if of is not None]
+    if missing := ", ".join(f"{prefix}{name}" for name, of in sorted(values.items()) if of is None):
+        lines.append(f"  missing: {missing}")
+    return lines

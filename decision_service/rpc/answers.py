@@ -65,7 +65,14 @@ def fill_explanation(answer: pb.ExplainDecisionResponse, explanation: Explanatio
             probability=step.probability,
             predicted_reward=step.predicted_reward,
             chosen=step.chosen,
+            program=step.program,
+            change=step.change,
+            base_probability=step.base_probability,
+            score=step.score,
         )
+    answer.runner_up = explanation.runner_up
+    for part in explanation.contributions:
+        answer.contributions.add(input=part.input, value=part.value, amount=part.amount)
     record_messages.fill_record(answer.record, explanation.record)
 
 

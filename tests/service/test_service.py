@@ -305,7 +305,7 @@ def test_explain_says_who_was_removed_and_what_to_do(world: World) -> None:
     world.decide("r1")
     record = world.decide("r2")
     explanation = world.inquiry.explain(record.decision_id)
-    assert "cap 'one_an_hour' of the contact policy: 1 per rolling 3600 s" in explanation.text
+    assert "cap 'one_an_hour' of the contact policy: at most 1 contact in any 1 hour" in explanation.text
     assert "age = 40" in explanation.text
     assert [(s.action, s.kept, s.chosen) for s in explanation.funnel] == [
         (NO_ACTION, True, True),
