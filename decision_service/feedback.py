@@ -75,17 +75,12 @@ class Feedback:
         return ActivationResult(duplicate=not is_new, late=late)
 
     def _reported(self, record: DecisionRecord, status: ActivationStatus, at_ms: int) -> Contact | None:
-        """The decision's contact after the report; a delivery or bounce leaves it at the time it was sent."""
+        """The contact after the report; the ledger keeps the time of sending of one that was reported SENT."""
         reserved = reserved_contact(record, self._program_of(record).action(record.chosen))
         if reserved is None:
             return None
         if status not in _CONTACT_STATUS:
             return replace(reserved, status=ContactStatus.RELEASED)
-        if status is not ActivationStatus.SENT:
-            contacts = self._ledger.state(record.request.customer_id).contacts
-            sent = next((c for c in contacts if c.decision_id == record.decision_id), None)
-            if sent is not None and sent.status is ContactStatus.SENT:
-                at_ms = sent.from_ms
         return replace(reserved, status=_CONTACT_STATUS[status], from_ms=at_ms, until_ms=at_ms)
 
     def record_outcomes(self, outcomes: Sequence[Outcome]) -> tuple[int, int]:

@@ -132,12 +132,18 @@ class DecisionService:
         tokens = record.reservation.tokens if record.reservation else ()
         if tokens and not self._take(inputs, record, tokens):
             record, action, tokens = _race_lost(record), NO_ACTION_ACTION, ()
-        decided = self._log(inputs, record, action, caps)
-        kept = decided.record.decision_id == record.decision_id and decided.record.reservation is not None
-        if tokens and not kept:
-            with suppress(Unavailable):  # they then come back when the lease lapses
-                self._budgets.release(record.decision_id, tokens)
-        return decided
+        kept = False
+        try:
+            decided = self._log(inputs, record, action, caps)
+            kept = decided.record.decision_id == record.decision_id and decided.record.reservation is not None
+            return decided
+        except Unavailable:
+            kept = True  # it may have been committed; if not, its tokens come back when the lease lapses
+            raise
+        finally:
+            if tokens and not kept:
+                with suppress(Unavailable):
+                    self._budgets.release(record.decision_id, tokens)
 
     def _take(self, inputs: Inputs, record: DecisionRecord, tokens: Sequence[Token]) -> bool:
         assert record.reservation is not None
