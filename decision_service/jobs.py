@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
+    from decision_service.audit import Asked, Report
     from decision_service.core.explain import Explanation
     from decision_service.core.record import DecisionRecord
     from decision_service.ports import PolicyVersion, ProgramVersion, Warehouse
@@ -242,6 +243,17 @@ def learn(settings: Settings, progress: Progress | None = None) -> dict[str, dic
         log.warning("features were not built: %s", error)
     join(settings)
     return train(settings)
+
+
+def audit(settings: Settings, asked: Asked | None = None, acknowledged: Iterable[str] | None = None) -> Report:
+    """Whether the guardrails held, by the warehouse; the ledger is asked only for versions that are not there yet."""
+    from decision_service.audit import audit as audit_warehouse
+
+    try:
+        policies = bootstrap.open_policies(settings)
+    except Unavailable:
+        policies = None
+    return audit_warehouse(bootstrap.open_warehouse(settings), policies, asked, acknowledged)
 
 
 def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation | None:

@@ -19,6 +19,7 @@ from decision_service.settings import Settings
 from decision_service.supervisor import Stack
 
 if TYPE_CHECKING:
+    from decision_service.audit import Report
     from training.pipeline import Plan
 
 PARTS = (
@@ -131,6 +132,10 @@ class Sandbox:
     def join(self) -> None:
         """Outcomes to rewards, as of the clock."""
         jobs.join(self.settings)
+
+    def audit(self, acknowledged: Iterable[str]) -> Report:
+        """What `nba audit` says, with the ids that callers were given; after `drain`."""
+        return jobs.audit(self.settings, acknowledged=acknowledged)
 
     def learn(self, plan: Plan | None = None) -> list[TrainingRun]:
         """Join, train, gate and promote every program; returns once the workers serve the new champions."""

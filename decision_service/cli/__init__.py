@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from decision_service.cli import decisions, experiments, learning, running
+from decision_service.cli import auditing, decisions, experiments, learning, running
 from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
 from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
 
@@ -34,6 +34,7 @@ for function, panel in (
     (decisions.decide, "Decide"),
     (decisions.explain, "Decide"),
     (decisions.status, "Decide"),
+    (auditing.audit, "Decide"),
     (decisions.apply, "Decide"),
     (learning.load, "Learn"),
     (learning.join, "Learn"),

@@ -12,6 +12,8 @@ from decision_service.core.intervals import Interval
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from decision_service.audit import Report
+
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
@@ -39,22 +41,34 @@ class DemoResult:
 
     whole: all matured decisions. recent: those of the last quarter of the period. programs: each program's.
     weeks: week by week, the mean reward of TREATMENT and RANDOM_CONTROL and the oracle's.
-    violations: cap violations in words. an_id: a decision worth explaining.
+    audit: of the whole warehouse. an_id: a decision worth explaining.
     """
 
-    decisions: int
     whole: GroupTable
     recent: GroupTable
     programs: Sequence[GroupTable]
     weeks: Sequence[GroupTable]
-    violations: Sequence[str]
-    missing: int
-    duplicates: int
+    audit: Report
     models: Sequence[ModelOutcome]
     seconds: float
     home: str
     tracking_uri: str
     an_id: str
+
+    @property
+    def decisions(self) -> int:
+        """Rows of `decisions` in the warehouse."""
+        return self.audit.section("duplicates").checked
+
+    @property
+    def missing(self) -> int:
+        """Acknowledged decisions that are not among them."""
+        return self.audit.section("missing").violations
+
+    @property
+    def duplicates(self) -> int:
+        """Decisions that are there more than once."""
+        return self.audit.section("duplicates").violations
 
     @property
     def promoted(self) -> list[ModelOutcome]:
@@ -75,7 +89,7 @@ class DemoResult:
             "recent": {"groups": _groups_json(self.recent), "oracle": _number(self.recent.oracle)},
             "programs": {t.title: {"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.programs},
             "weeks": [{"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.weeks],
-            "cap_violations": len(self.violations),
+            "violations": self.audit.violations,
             "missing": self.missing,
             "duplicates": self.duplicates,
             "promoted": [_model_json(model) for model in self.promoted],
@@ -90,7 +104,7 @@ def render(result: DemoResult) -> RenderableType:
     """The result for people."""
     from rich.console import Group
 
-    sound = "none" if not result.violations else f"{len(result.violations)}, first: {result.violations[0]}"
+    found = result.audit.violations
     return Group(
         _groups_table(result),
         "",
@@ -99,11 +113,13 @@ def render(result: DemoResult) -> RenderableType:
         _models_table(result.models),
         "",
         f"decisions {result.decisions:,} · missing {result.missing} · duplicated {result.duplicates} · "
-        f"cap violations {sound} · {result.seconds:.0f} s",
+        f"violations of any guardrail {found:,} · {result.seconds:.0f} s",
+        *result.audit.first,
         "",
         "where to look next",
         f"  the models      mlflow ui --backend-store-uri {result.tracking_uri}",
         f"  keep it running nba up --home {result.home}",
+        f"  the guardrails  nba audit --home {result.home}",
         f"  then, why?      nba explain {result.an_id} --home {result.home}",
     )
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from decision_service.audit import cap_violations, completeness, sent_contacts
 from decision_service.core.caps import DAY_MS
 from decision_service.core.program import Group
 from decision_service.core.values import NO_ACTION
@@ -100,13 +99,10 @@ def _before_a_day(sandbox: Sandbox, tables: SourceTables, retailer: Retailer, da
 def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, started: float) -> DemoResult:
     published = sandbox.published()
     actions = {name: {a.id: a for a in program.all_actions} for name, program in published.programs.items()}
-    complete = completeness(sandbox.warehouse, runner.acknowledged)
-    caps = [*published.policy.caps, *(cap for program in published.programs.values() for cap in program.caps)]
     decisions = audit.earned(sandbox.warehouse, actions, runner.truths)
     weeks = -(-config.days // 7)
     recent_ms = config.at(config.days * 0.75)
     return DemoResult(
-        decisions=complete.rows,
         whole=_table("whole period", decisions),
         recent=_table("last quarter", [d for d in decisions if d.decided_at_ms >= recent_ms]),
         programs=[_table(name, [d for d in decisions if d.program == name]) for name in sorted(actions)],
@@ -114,9 +110,7 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
             _table(str(week + 1), [d for d in decisions if (d.decided_at_ms - config.start_ms) // (7 * DAY_MS) == week])
             for week in range(weeks)
         ],
-        violations=cap_violations(sent_contacts(sandbox.warehouse, actions), caps),
-        missing=complete.missing,
-        duplicates=complete.duplicates,
+        audit=sandbox.audit(runner.acknowledged),
         models=[
             ModelOutcome((run.at_ms - config.start_ms) // (7 * DAY_MS), run.program, run.version, run.verdict, run.note)
             for run in sandbox.training_runs()

@@ -12,7 +12,6 @@ import numpy as np
 
 from decision_service import bootstrap
 from decision_service.artifact import registered_name
-from decision_service.audit import completeness
 from decision_service.core import encoding
 from decision_service.core.customer import CustomerState
 from decision_service.core.errors import NbaError
@@ -185,7 +184,7 @@ class _Replay:
     def result(self, midway: str | None, half: int, started: float) -> ReplayResult:
         """Everything valued, from what the warehouse holds."""
         experiment, warehouse = self.experiment, self.sandbox.warehouse
-        complete = completeness(warehouse, self.acknowledged)
+        audited = self.sandbox.audit(self.acknowledged)
         logged = warehouse.query("SELECT customer_id, action, actions, probabilities FROM decisions").to_pylist()
         choices = {row["customer_id"]: row["action"] for row in logged}
         served = [choices.get(row.customer_id, "") for row in experiment.rows]
@@ -195,9 +194,9 @@ class _Replay:
         return ReplayResult(
             dataset=experiment.name,
             reward=experiment.reward.outcome,
-            decisions=complete.rows,
-            missing=complete.missing,
-            duplicates=complete.duplicates,
+            decisions=audited.section("duplicates").checked,
+            missing=audited.section("missing").violations,
+            duplicates=audited.section("duplicates").violations,
             matched=sum(
                 self._revealed(row, action) is not None for row, action in zip(experiment.rows, served, strict=True)
             ),

@@ -26,14 +26,14 @@ def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
         RetailerConfig(customers=150, days=15, seed=5),
         home=tmp_path / "demo",
     )
-    assert (result.missing, result.duplicates, list(result.violations)) == (0, 0, [])
+    assert (result.missing, result.duplicates, result.audit.first) == (0, 0, [])
     assert result.decisions == sum(interval.n for interval in result.whole.groups.values()) > 300
     assert set(result.whole.groups) == {"TREATMENT", "RANDOM_CONTROL", "BUSINESS_AS_USUAL", "HOLDOUT"}
     assert result.whole.oracle > result.whole.groups["HOLDOUT"].mean
     assert ("days", 15, 15) in steps
 
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert {"groups", "oracle", "cap_violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(
+    assert {"groups", "oracle", "violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(
         document
     )
     assert document["groups"]["TREATMENT"].keys() == {"mean", "low", "high", "n"}

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from decision_service.audit import cap_violations, completeness, sent_contacts
 from decision_service.core.errors import NbaError
 from decision_service.core.record import ActivationStatus, DecideRequest
 from decision_service.sandbox import Sandbox
@@ -128,27 +127,6 @@ def run(
     for thread in threads:
         thread.join()
     return race
-
-
-@dataclass(frozen=True, slots=True)
-class Audit:
-    """What the warehouse says afterwards, worked out without the code that decided."""
-
-    violations: list[str]
-    missing: int
-    duplicates: int
-    rows: int
-    sent: int
-
-
-def audit(sandbox: Sandbox, race: Race) -> Audit:
-    """Drain the log into the warehouse and check it against the acknowledgements and the caps."""
-    sandbox.drain()
-    published = sandbox.published()
-    contacts = sent_contacts(sandbox.warehouse, {"race": {a.id: a for a in published.programs["race"].actions}})
-    complete = completeness(sandbox.warehouse, race.acknowledged)
-    caps = (*published.policy.caps, *published.programs["race"].caps)
-    return Audit(cap_violations(contacts, caps), complete.missing, complete.duplicates, complete.rows, len(contacts))
 
 
 def wait_for_restart(sandbox: Sandbox, before: int, timeout_s: float = 30.0) -> None:

@@ -1,0 +1,236 @@
+"""What the published versions say, as tables that SQL can join: one row per action, cap, quiet hours, budget …
+
+Rows of the contact policy have an empty `program`; `version` is that of the program, or of the policy. `owner` is
+both in one, and what a contact's `owners` name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from decision_service.core.errors import InvalidRequest, NotFound
+from decision_service.core.program import Budget, ContactPolicy, FrequencyCap, Program, QuietHours, Scope
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.ports import PolicyStore, Warehouse
+
+STRING, INT, BOOL = pa.string(), pa.int64(), pa.bool_()
+STRINGS, INTS = pa.list_(STRING), pa.list_(INT)
+OWNED = {"owner": STRING, "program": STRING, "version": INT, "id": STRING}
+SCOPED = {f"scope_{name}": STRING for name in ("channel", "program", "message", "tag", "action")}
+
+SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
+    "actions": {
+        "program": STRING, "version": INT, "action": STRING, "message": STRING, "tags": STRINGS, "counted": BOOL,
+        "ignores": STRINGS, "cost_micros": INT,
+    },
+    "caps": {
+        **OWNED, "most": INT, "window_ms": INT, "calendar": STRING, "week_starts": INT, "counts": STRING, **SCOPED,
+    },
+    "quiet_hours": {
+        **OWNED, "start_minute": INT, "end_minute": INT, "channels": STRINGS, "weekdays": INTS, "holidays": INTS,
+        "every_day": BOOL,
+    },
+    "budgets": {
+        **OWNED, "most": INT, "in_money": BOOL, "period": STRING, "timezone": STRING, "week_starts": INT, **SCOPED,
+    },
+    "shares": {
+        "program": STRING, "version": INT, "salt": STRING, "treatment": INT, "random_control": INT,
+        "business_as_usual": INT, "holdout": INT,
+    },
+    "policies": {"version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT},
+    "suppress_on": {"version": INT, "outcome": STRING, "all_channels": BOOL, "for_ms": INT},
+}  # fmt: skip
+
+EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The versions that decisions were made under, as tables by name (SCHEMAS), and what could not be read of them."""
+
+    tables: Mapping[str, pa.Table]
+    budget_zones: frozenset[str]
+    unreadable: tuple[str, ...]
+
+
+VERSIONS = "SELECT program, program_version AS version FROM decisions GROUP BY ALL"
+OTHER_VERSIONS = """
+SELECT DISTINCT o.program, o.program_version AS version FROM (SELECT unnest(others) AS o FROM decisions) AS competed
+"""
+
+
+def read_rules(warehouse: Warehouse, policies: PolicyStore | None) -> Rules:
+    """The versions that the decisions name: from the warehouse's version tables, else from the policy store.
+
+    policies: None if it does not answer; versions that no job has copied to the warehouse cannot be judged then.
+    """
+    programs, missing = _programs(warehouse, policies)
+    contact_policies, published, missing_policies = _policies(warehouse, policies)
+    rows: dict[str, list[dict[str, object]]] = {name: [] for name in SCHEMAS}
+    for program in programs:
+        _add_program(rows, program)
+    for version, policy in contact_policies.items():
+        _add_policy(rows, version, policy, published.get(version))
+    return Rules(
+        {
+            name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(schema.items())))
+            for name, schema in SCHEMAS.items()
+        },
+        frozenset(str(row["timezone"]) for row in rows["budgets"]),
+        (*missing, *missing_policies),
+    )
+
+
+def _programs(warehouse: Warehouse, policies: PolicyStore | None) -> tuple[list[Program], list[str]]:
+    documents = {
+        (row["program"], row["version"]): row["document"]
+        for row in warehouse.query("SELECT program, version, document FROM program_versions").to_pylist()
+    }
+    wanted = {
+        (row["program"], row["version"])
+        for sql in (VERSIONS, OTHER_VERSIONS)
+        for row in warehouse.query(sql).to_pylist()
+    }
+    for name in sorted({name for name, version in wanted - documents.keys()} if policies else ()):
+        assert policies is not None
+        try:
+            documents |= {(name, found.version): found.document for found in policies.versions(name)}
+        except NotFound:
+            continue
+    programs, problems = [], []
+    for name, version in sorted(wanted):
+        try:
+            programs.append(parse_program(documents[name, version], version))
+        except KeyError:
+            problems.append(f"program {name} version {version} is nowhere to be found; run `nba join`")
+        except InvalidRequest as error:
+            problems.append(f"program {name} version {version} cannot be read: {error}")
+    return programs, problems
+
+
+def _policies(
+    warehouse: Warehouse, store: PolicyStore | None
+) -> tuple[dict[int, ContactPolicy], dict[int, int], list[str]]:
+    rows = warehouse.query(
+        "SELECT version, document, epoch_ms(published_at) AS published_ms FROM contact_policy_versions"
+    ).to_pylist()
+    documents = {row["version"]: row["document"] for row in rows}
+    published = {row["version"]: row["published_ms"] for row in rows}
+    for found in store.policy_versions() if store else ():
+        documents.setdefault(found.version, found.document)
+        published.setdefault(found.version, found.audit.at_ms)
+    used = warehouse.query("SELECT DISTINCT policy_version FROM decisions").column("policy_version").to_pylist()
+    read, problems = {0: ContactPolicy()}, []
+    for version in sorted({*used, *documents} - {0}):
+        try:
+            read[version] = parse_contact_policy(documents[version], version)
+        except KeyError:
+            problems.append(f"contact policy version {version} is nowhere to be found; run `nba join`")
+        except InvalidRequest as error:
+            problems.append(f"contact policy version {version} cannot be read: {error}")
+    return read, published, problems
+
+
+def _add_program(rows: Mapping[str, list[dict[str, object]]], program: Program) -> None:
+    owner: dict[str, object] = {"program": program.name, "version": program.version}
+    rows["actions"] += [
+        {
+            **owner,
+            "action": action.id,
+            "message": action.message,
+            "tags": sorted(action.tags),
+            "counted": action.counts_toward_caps,
+            "ignores": sorted(action.ignores_caps),
+            "cost_micros": action.cost_micros,
+        }
+        for action in program.actions
+    ]
+    shares = program.groups
+    rows["shares"].append(
+        {
+            **owner,
+            "salt": shares.salt,
+            "treatment": shares.treatment,
+            "random_control": shares.random_control,
+            "business_as_usual": shares.business_as_usual,
+            "holdout": shares.holdout,
+        }
+    )
+    _add_guardrails(rows, program.name, program.version, program)
+
+
+def _add_policy(
+    rows: Mapping[str, list[dict[str, object]]], version: int, policy: ContactPolicy, published_ms: int | None
+) -> None:
+    rows["policies"].append(
+        {
+            "version": version,
+            "holdout_buckets": policy.holdout.buckets,
+            "holdout_salt": policy.holdout.salt,
+            "published_ms": published_ms if version else 0,
+        }
+    )
+    rows["suppress_on"] += [
+        {
+            "version": version,
+            "outcome": rule.outcome,
+            "all_channels": rule.all_channels,
+            "for_ms": None if rule.for_s is None else rule.for_s * 1000,
+        }
+        for rule in policy.suppress_on
+    ]
+    _add_guardrails(rows, "", version, policy)
+
+
+def _add_guardrails(
+    rows: Mapping[str, list[dict[str, object]]], program: str, version: int, source: Program | ContactPolicy
+) -> None:
+    owner = {"owner": f"{program}@{version}", "program": program, "version": version}
+    rows["caps"] += [{**owner, **_cap(cap)} for cap in source.caps]
+    rows["budgets"] += [{**owner, **_budget(budget)} for budget in source.budgets]
+    rows["quiet_hours"] += [{**owner, **_quiet(quiet)} for quiet in source.quiet_hours]
+
+
+def _scope(scope: Scope) -> Iterator[tuple[str, object]]:
+    for name in SCOPED:
+        yield name, getattr(scope, name.removeprefix("scope_"))
+
+
+def _cap(cap: FrequencyCap) -> dict[str, object]:
+    return {
+        "id": cap.id,
+        "most": cap.limit,
+        "window_ms": None if cap.window_s is None else cap.window_s * 1000,
+        "calendar": cap.calendar,
+        "week_starts": cap.week_starts,
+        "counts": cap.counts,
+        **dict(_scope(cap.scope)),
+    }
+
+
+def _budget(budget: Budget) -> dict[str, object]:
+    return {
+        "id": budget.id,
+        "most": budget.limit,
+        "in_money": budget.in_money,
+        "period": budget.period,
+        "timezone": budget.timezone,
+        "week_starts": budget.week_starts,
+        **dict(_scope(budget.scope)),
+    }
+
+
+def _quiet(quiet: QuietHours) -> dict[str, object]:
+    return {
+        "id": quiet.id,
+        "start_minute": quiet.start_minute,
+        "end_minute": quiet.end_minute,
+        "channels": sorted(quiet.channels),
+        "weekdays": sorted(quiet.weekdays),
+        "holidays": sorted((day - EPOCH).days for day in quiet.holidays),
+        "every_day": not quiet.weekdays and not quiet.holiday_calendar,
+    }
