@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from decision_service.core.customer import Suppression
 from decision_service.core.errors import InvalidRequest, NotFound, Unavailable, Violation
@@ -186,7 +187,8 @@ def _next_version(history: Sequence[ProgramVersion] | Sequence[PolicyVersion], d
 
 
 def _over(until_ms: int, now_ms: int) -> str:
+    until, now = (datetime.fromtimestamp(ms // 1000, UTC).isoformat(" ") for ms in (until_ms, now_ms))
     return (
-        f"{until_ms} is not after the server's time {now_ms}, and the suppression would replace one that holds; "
-        "give a later time, or leave it out"
+        f"{until} is not after the server's time, {now}: a suppression that is over would take the place of one that "
+        "holds; give a later time, or leave it out"
     )

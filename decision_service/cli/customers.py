@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 BATCH = 1_000
 BATCH_DEADLINE_MS = 60_000
 MAX_LINES_NAMED = 10
+OPTIONS = {"customer_id": "CUSTOMER", "channel": "--channel", "until_ms": "--until", "note": "--note"}
+"""What the command line calls the fields of a suppression."""
 
 CustomerId = Annotated[str, typer.Argument(help="Customer id.", metavar="CUSTOMER")]
 Channel = Annotated[str, typer.Option(help="One channel; * for every one.")]
@@ -48,11 +50,10 @@ def customer(customer_id: CustomerId, target: Target = "", home: Home = None, as
         return
     print(f"Customer {customer_id}, {shown(standing.at_ms)}")
     contacts = sorted(standing.state.contacts, key=lambda c: c.from_ms, reverse=True)
-    _section(
-        "Contacts",
-        ("action", "channel", "program", "what became of it", "decision"),
-        [(c.action, c.channel, c.program, _fate(c, standing.at_ms), c.decision_id) for c in contacts],
-    )
+    print("\nContacts" if contacts else "\nContacts: none")
+    for contact in contacts:
+        print(f"  {contact.action} on {contact.channel}, by {contact.program}: {_fate(contact, standing.at_ms)}")
+        print(f"      nba explain {contact.decision_id}")
     in_force = [s for s in standing.state.suppressions if s.live_at(standing.at_ms)]
     _section(
         "Suppressions: no contact on",
@@ -88,12 +89,18 @@ def suppress(
 
     until_ms = moment_ms("--until", until) if until else None
     with DecisionClient([target or address(home)]) as client:
-        client.suppress(customer_id, channel, until_ms, note)
+        try:
+            client.suppress(customer_id, channel, until_ms, note)
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                Violation(OPTIONS.get(v.field, v.field), v.message) for v in error.violations
+            ) from error
         unknown = _unknown_channels(client, {channel})
     if as_json:
         print_json({"customer_id": customer_id, "channel": channel, "until_ms": until_ms, "note": note})
         return
-    print(f"{customer_id} is not contacted on {_channel(channel)}, {_until(until_ms)}.")
+    where = "any channel" if channel == ALL_CHANNELS else channel
+    print(f"{customer_id} is not contacted on {where}, {_until(until_ms)}.")
     for name in sorted(unknown):
         print(f"No published program has a message on {name!r}: is it spelled right?")
 
@@ -124,7 +131,7 @@ def unsuppress(
             if suppression.channel == channel:
                 print(f"  {_told(suppression)}")
     else:
-        print(f"{customer_id} was not suppressed on {_channel(channel)}; nothing changed.")
+        print(f"No suppression of {customer_id} holds for {_channel(channel)}; nothing changed.")
     if left := [s for s in after.state.suppressions if s.live_at(after.at_ms)]:
         print("Still in force, and lifted by `nba unsuppress --channel`:")
         for suppression in left:

@@ -42,5 +42,6 @@ def _zone(field: str, name: str) -> ZoneInfo:
 
 
 def shown(at_ms: int) -> str:
-    """`2026-12-31 18:00:00 UTC`."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    """`2026-12-31 18:00 UTC`, with seconds where there are some."""
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC" if moment.second else "%Y-%m-%d %H:%M UTC")

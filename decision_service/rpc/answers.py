@@ -29,7 +29,7 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
         program_probability=record.program_probability,
         group=messages.GROUP_TO_PB[record.group],
         learning_mode=messages.LEARNING_MODE_TO_PB[record.learning_mode],
-        reasons=[messages.REASON_TO_PB[reason] for reason in record.degradations],
+        reasons=[messages.REASON_TO_PB[reason] for reason in record.reasons],
         program_version=record.program_version,
         policy_version=record.policy_version,
         decided_at_ms=record.decided_at_ms,
