@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from decision_service.codec import decode_record
 from decision_service.core.errors import InvalidRequest
 from decision_service.core.outcomes import CLOCK_TOLERANCE_MS
-from decision_service.core.record import Activation, ActivationStatus, DecisionRecord
+from decision_service.core.program import ContactPolicy
+from decision_service.core.record import Activation, ActivationStatus, DecisionRecord, Outcome
 from decision_service.ports import Warehouse
 
 SLICE_ROWS = 5_000
@@ -30,6 +31,16 @@ WHERE received_at_ms >= $received_ms AND decision_id IN (
 ORDER BY received_at_ms, log_sequence
 """
 
+_OUTCOMES = """
+SELECT o.outcome_id, o.customer_id, o.name, o.occurred_at_ms, o.received_at_ms, o.value,
+       coalesce(o.decision_id, '') AS decision_id, coalesce(o.channel, '') AS channel,
+       d.program, d.program_version, d.action
+FROM outcomes AS o LEFT JOIN decisions AS d
+    ON d.decision_id = o.decision_id AND d.customer_id = o.customer_id AND d.action <> 'NO_ACTION'
+WHERE o.received_at_ms >= $from_ms AND o.received_at_ms < $until_ms AND list_contains($names, o.name)
+ORDER BY o.received_at_ms, o.log_sequence
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Logged:
@@ -37,6 +48,44 @@ class Logged:
 
     record: DecisionRecord
     reports: tuple[Activation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedOutcome:
+    """An outcome, and the decision to contact that it belongs to; empty where that is unknown."""
+
+    outcome: Outcome
+    program: str = ""
+    program_version: int = 0
+    action: str = ""
+
+
+def outcomes(warehouse: Warehouse, policy: ContactPolicy, from_ms: int, until_ms: int) -> list[LoggedOutcome]:
+    """The outcomes that the policy's rules name, in the order they were received: those of the period and, as pauses
+    look back, of before."""
+    names = {rule.outcome for rule in policy.suppress_on} | {rule.outcome for rule in policy.pauses}
+    looks_back_s = max((rule.within_s + rule.for_s for rule in policy.pauses), default=0)
+    found = warehouse.query(
+        _OUTCOMES, {"names": sorted(names), "from_ms": from_ms - looks_back_s * 1000, "until_ms": until_ms}
+    ).to_pylist()
+    return [
+        LoggedOutcome(
+            Outcome(
+                row["outcome_id"],
+                row["customer_id"],
+                row["name"],
+                row["occurred_at_ms"],
+                row["received_at_ms"],
+                row["value"],
+                row["decision_id"],
+                row["channel"],
+            ),
+            row["program"] or "",
+            row["program_version"] or 0,
+            row["action"] or "",
+        )
+        for row in found
+    ]
 
 
 class DecisionLog:

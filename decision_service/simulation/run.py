@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from decision_service.core.decide import Scorer
@@ -13,7 +14,7 @@ from decision_service.core.record import Candidate, DecisionRecord, ModelVersion
 from decision_service.core.simulate import Simulation, Versions
 from decision_service.ports import Warehouse
 from decision_service.simulation.estimate import Targets, estimate, rewarded
-from decision_service.simulation.log import DecisionLog
+from decision_service.simulation.log import DecisionLog, outcomes
 from decision_service.simulation.proposal import Proposal
 from decision_service.simulation.report import Report
 from decision_service.simulation.tally import Tally
@@ -53,12 +54,14 @@ def simulate(
             scorers[model] = scorer(model)
         return scorers[model]
 
-    simulation = Simulation(proposal.program, proposal.policy, known, rules, loaded)
+    simulation = Simulation(proposal.program, proposal.policy, known, rules, loaded, proposal.from_ms)
+    occurred = _Occurred(simulation, proposal, warehouse, known)
     tally, targets, facts = Tally(proposal.features), Targets(proposal.program.name), _Facts(proposal.program)
     channels = _Channels(proposal.program, known)
     for done, logged in enumerate(log):
         if done % PROGRESS_EVERY == 0:
             progress("decisions", done, len(log))
+        occurred.until(logged.record.decided_at_ms)
         simulated = simulation.step(logged.record, logged.reports)
         tally.add(simulated, channels.of(logged.record))
         targets.add(simulated)
@@ -88,6 +91,25 @@ def simulate(
         notes=facts.notes(of_reward, latest),
         seconds=time.monotonic() - started,
     )
+
+
+class _Occurred:
+    """Tells a simulation of outcomes in time, where the proposed contact policy has a say in what they do."""
+
+    def __init__(self, simulation: Simulation, proposal: Proposal, warehouse: Warehouse, versions: Versions) -> None:
+        self._simulation, self._versions = simulation, versions
+        policy = proposal.policy
+        known = outcomes(warehouse, policy, proposal.from_ms, proposal.until_ms) if policy is not None else []
+        self._coming = deque(known)
+
+    def until(self, now_ms: int) -> None:
+        """Those received by then."""
+        while self._coming and self._coming[0].outcome.received_at_ms <= now_ms:
+            one = self._coming.popleft()
+            action = None
+            if one.action:
+                action = self._versions.program_at(one.program, one.program_version).action(one.action)
+            self._simulation.occurred(one.outcome, one.program or None, action)
 
 
 class _Channels:

@@ -1,0 +1,43 @@
+"""One market, lived once for all tests of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import redis
+
+from decision_service.adapters.embedded_redis import EmbeddedRedis
+from tests.simulation.market import AUDIT, HOUR_MS, SALE, Market
+
+LATER_SALE = SALE.replace("limit: 2, rolling", "limit: 3, rolling")
+
+
+@dataclass(frozen=True)
+class Lived:
+    """The market, and the period in which one version of each program, the last, was in force."""
+
+    market: Market
+    from_ms: int
+    until_ms: int
+
+
+@pytest.fixture(scope="session")
+def lived(redis_server: EmbeddedRedis, tmp_path_factory: pytest.TempPathFactory) -> Lived:
+    """Five days; rewards have matured."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    market = Market(redis_server.url, tmp_path_factory.mktemp("market"))
+    market.live(250)
+    market.promote("sale", "1")
+    market.live(250)
+    market.policies.publish_program(LATER_SALE, AUDIT)
+    from_ms = market.clock.now_ms() + 1
+    market.live(300)
+    market.promote("sale", "2")
+    market.promote("news", "1")
+    market.live(400)
+    until_ms = market.clock.now_ms() + 1
+    market.pass_time(7 * HOUR_MS / 1000)
+    market.close()
+    return Lived(market, from_ms, until_ms)
