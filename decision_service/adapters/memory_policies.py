@@ -5,10 +5,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from decision_service.core.errors import NotFound
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.documents import normalise, parse_contact_policy, parse_program
-from decision_service.documents.published import CONTACT_POLICY, NOTHING, Entry, contact_policy_of, program_of
+from decision_service.documents.published import (
+    CONTACT_POLICY,
+    NOTHING,
+    Entry,
+    contact_policy_of,
+    program_of,
+    unknown_program,
+    unknown_version,
+)
 from decision_service.ports import Audit, PolicyVersion, ProgramVersion, Published
 
 
@@ -54,7 +61,7 @@ class MemoryPolicies:
     def versions(self, name: str) -> Sequence[ProgramVersion]:
         """Every version of a program, oldest first."""
         if name not in self._programs:
-            raise NotFound("program", name)
+            raise unknown_program(name, self._programs)
         return [ProgramVersion(name, e.version, e.document, e.audit) for e in self._programs[name]]
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
@@ -80,13 +87,15 @@ class MemoryPolicies:
 
     def _policy_entry(self, version: int) -> Entry:
         if not 0 < version <= len(self._policies):
-            raise NotFound(CONTACT_POLICY, f"version {version}")
+            raise unknown_version(CONTACT_POLICY, version, len(self._policies))
         return self._policies[version - 1]
 
     def _entry(self, name: str, version: int) -> Entry:
-        entries = self._programs.get(name, [])
+        if name not in self._programs:
+            raise unknown_program(name, self._programs)
+        entries = self._programs[name]
         if not 0 < version <= len(entries):
-            raise NotFound("program", f"{name} version {version}")
+            raise unknown_version(f"program {name}", version, len(entries))
         return entries[version - 1]
 
     def _replace(self, programs: dict[str, Program], policy: ContactPolicy) -> None:

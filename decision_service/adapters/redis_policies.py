@@ -19,6 +19,8 @@ from decision_service.documents.published import (
     contact_policy_of,
     program_of,
     snapshot,
+    unknown_program,
+    unknown_version,
 )
 from decision_service.ports import Audit, PolicyVersion, ProgramVersion, Published
 
@@ -103,7 +105,7 @@ class RedisPolicies:
         """Every version of a program, oldest first."""
         entries = [Entry.from_json(text) for text in self._history(name)]
         if not entries:
-            raise NotFound("program", name)
+            raise self._unknown_program(name)
         return [ProgramVersion(name, e.version, e.document, e.audit) for e in entries]
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
@@ -131,14 +133,18 @@ class RedisPolicies:
     def _program_entry(self, name: str, version: int) -> Entry:
         entry = self._entry(_PROGRAM + name, version)
         if entry is None:
-            raise NotFound("program", f"{name} version {version}")
+            latest = self._wire.call("LLEN", _PROGRAM + name)
+            raise unknown_version(f"program {name}", version, latest) if latest else self._unknown_program(name)
         return entry
 
     def _policy_entry(self, version: int) -> Entry:
         entry = self._entry(_POLICY, version)
         if entry is None:
-            raise NotFound(CONTACT_POLICY, f"version {version}")
+            raise unknown_version(CONTACT_POLICY, version, self._wire.call("LLEN", _POLICY))
         return entry
+
+    def _unknown_program(self, name: str) -> NotFound:
+        return unknown_program(name, [known.decode(errors="replace") for known in self._wire.call("HKEYS", _PROGRAMS)])
 
     def _entry(self, key: str, version: int) -> Entry | None:
         if version < 1:

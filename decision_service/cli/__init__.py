@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from decision_service.cli import auditing, decisions, experiments, learning, running
+from decision_service.cli import auditing, customers, decisions, experiments, learning, programs, running, simulating
 from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
 from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
 
@@ -35,16 +35,27 @@ for function, panel in (
     (decisions.explain, "Decide"),
     (decisions.status, "Decide"),
     (auditing.audit, "Decide"),
-    (decisions.apply, "Decide"),
+    (programs.validate, "Programs"),
+    (programs.diff, "Programs"),
+    (programs.apply, "Programs"),
+    (programs.history, "Programs"),
+    (programs.rollback, "Programs"),
+    (programs.schema, "Programs"),
+    (simulating.simulate, "Programs"),
+    (customers.customer, "Customers"),
+    (customers.suppress, "Customers"),
+    (customers.unsuppress, "Customers"),
+    (customers.suppress_import, "Customers"),
     (learning.load, "Learn"),
     (learning.join, "Learn"),
     (learning.train, "Learn"),
     (learning.promote, "Learn"),
-    (learning.rollback, "Learn"),
+    (learning.demote, "Learn"),
     (experiments.replay, "Learn"),
     (running.worker, "Single processes"),
     (running.loader, "Single processes"),
     (running.trainer, "Single processes"),
+    (running.simulator, "Single processes"),
 ):
     app.command(rich_help_panel=panel)(function)
 features.command("build")(learning.build_features)

@@ -1,73 +1,126 @@
-"""Commands around single decisions: make one, explain one, see the state of things, publish programs."""
+"""Commands around single decisions: make one, explain one, see the state of things."""
 
 from __future__ import annotations
 
-import getpass
 import json
 import time
 import uuid
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from decision_service.cli.terminal import AsJson, Home, Target, print_json, print_pairs, print_table, settings
+from decision_service.cli.moments import moment_ms, shown
+from decision_service.cli.terminal import (
+    AsJson,
+    Home,
+    Target,
+    address,
+    print_json,
+    print_pairs,
+    print_table,
+    settings,
+)
 from decision_service.core.errors import InvalidRequest, NotFound, Unavailable, Violation
 from decision_service.core.values import Value
 
+if TYPE_CHECKING:
+    from decision_service.client import Answer
+
 
 def decide(
-    program: Annotated[str, typer.Option(help="Program to decide for.")],
     customer: Annotated[str, typer.Option(help="Customer id.")],
+    program: Annotated[list[str] | None, typer.Option(help="A program to choose among; several times.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Choose among all published programs.")] = False,
     context: Annotated[
         list[str] | None, typer.Option(help="NAME=VALUE, several times; VALUE as JSON, or else text.")
     ] = None,
     channel: Annotated[list[str] | None, typer.Option(help="A channel you can serve; several times.")] = None,
     request_id: Annotated[str, typer.Option(help="To repeat a request; a fresh one by default.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Reserve and log nothing, and say why at once.")] = False,
+    at: Annotated[str, typer.Option(help="With --dry-run: as of a time with zone, such as 2026-12-31T18:00Z.")] = "",
     target: Target = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Decide for one customer, for real: the slot is reserved and the decision logged."""
+    """Decide for one customer: for real, so that the slot is reserved and the decision logged, or as a dry run."""
     from decision_service.client import DecisionClient
-    from decision_service.core.record import DecideRequest
+    from decision_service.core.record import ALL_PROGRAMS, DecideRequest
 
+    if bool(program) == every:
+        raise InvalidRequest.of("--program", "name one or several, or give --all, not both")
+    if at and not dry_run:
+        raise InvalidRequest.of("--at", "is for dry runs: a decision that counts is made now; add --dry-run")
     request = DecideRequest(
         request_id or f"cli-{uuid.uuid4().hex}",
         customer,
-        (program,),
+        tuple(program or (ALL_PROGRAMS,)),
         context=parse_context(context or []),
         channels=tuple(channel or ()),
+        dry_run=dry_run,
+        at_ms=moment_ms("--at", at) if at else None,
     )
-    with DecisionClient([target or _address(home)]) as client:
+    with DecisionClient([target or address(home)]) as client:
         answer = client.decide(request)
-    document = {
+    if as_json:
+        print_json(_document(answer))
+    elif answer.explanation is not None:
+        print(f"Dry run as of {shown(answer.decided_at_ms)}: nothing was reserved or logged.")
+        print(answer.explanation.text)
+    else:
+        print_pairs(f"{answer.action} for {customer}", _shown(answer))
+        print(f"Why: nba explain {answer.decision_id}")
+
+
+def _document(answer: Answer) -> dict[str, object]:
+    return {
         "decision_id": answer.decision_id,
+        "program": answer.program,
         "action": answer.action,
         "channel": answer.channel,
         "message": answer.message,
         "payload": json.loads(answer.payload_json or "{}"),
         "probability": answer.probability,
+        "program_probability": answer.program_probability,
         "predicted_reward": answer.predicted_reward,
         "group": answer.group,
-        "reasons": ", ".join(answer.reasons),
+        "reasons": list(answer.reasons),
+        "exclusions": [asdict(exclusion) for exclusion in answer.exclusions],
         "program_version": answer.program_version,
+        "policy_version": answer.policy_version,
+        "decided_at_ms": answer.decided_at_ms,
         "lease_expires_at_ms": answer.lease_expires_at_ms,
         "send_at_ms": answer.send_at_ms,
+        "unlogged": answer.unlogged,
+        "explanation": answer.explanation.text if answer.explanation else None,
     }
-    if as_json:
-        print_json(document)
-    else:
-        print_pairs(f"{answer.action} for {customer}", document)
-        print(f"Why: nba explain {answer.decision_id}")
+
+
+def _shown(answer: Answer) -> dict[str, object]:
+    """What a person needs of an answer, in their words."""
+    pairs: dict[str, object] = {"program": f"{answer.program} version {answer.program_version}"}
+    if answer.is_contact:
+        pairs |= {"channel": answer.channel, "message": answer.message, "payload": answer.payload_json}
+    pairs["probability"] = answer.probability
+    if answer.program_probability < 1:
+        pairs["the program's"] = answer.program_probability
+    if answer.predicted_reward is not None:
+        pairs["predicted reward"] = answer.predicted_reward
+    pairs["group"] = answer.group.value
+    if answer.reasons:
+        pairs["reasons"] = ", ".join(answer.reasons)
+    if answer.send_at_ms is not None:
+        pairs["send at"] = f"{shown(answer.send_at_ms)}, when quiet hours end"
+    if answer.lease_expires_at_ms is not None:
+        pairs["send and report before"] = shown(answer.lease_expires_at_ms)
+    return pairs
 
 
 def explain(decision_id: str, target: Target = "", home: Home = None, as_json: AsJson = False) -> None:
     """Why a decision was made: the funnel, probabilities, features. Asks the ledger, then the warehouse."""
     explanation = _explained(decision_id, target, home)
     if as_json:
-        from dataclasses import asdict
-
         print_json({"text": explanation.text, "funnel": [asdict(step) for step in explanation.funnel]})
     else:
         print(explanation.text)
@@ -81,7 +134,7 @@ def _explained(decision_id: str, target: str, home: Path | None):  # type: ignor
         with DecisionClient([target or f"{chosen.host}:{chosen.port}"], retries=0) as client:
             return client.explain(decision_id)
     except (NotFound, Unavailable) as asked:
-        from decision_service.jobs import explain_from_warehouse
+        from decision_service.hindsight import explain_from_warehouse
 
         explanation = explain_from_warehouse(chosen, decision_id)
         if explanation is None:
@@ -126,37 +179,6 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     print(f"{backlog} log entries are not in the warehouse yet.")
 
 
-def apply(
-    files: Annotated[list[Path], typer.Argument(help="Program files, or a contact policy (`contact_policy.yaml`).")],
-    author: Annotated[str, typer.Option(help="Who publishes, for the audit.")] = "",
-    note: Annotated[str, typer.Option(help="Why, for the audit.")] = "",
-    target: Target = "",
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Publish programs and the contact policy: live on every worker within a second, no restart."""
-    from decision_service.client import DecisionClient
-    from decision_service.documents import is_contact_policy
-
-    documents = {file: _read(file) for file in files}
-    author = author or getpass.getuser()
-    published: list[tuple[str, str, int]] = []
-    with DecisionClient([target or _address(home)]) as client:
-        for file, document in documents.items():
-            try:
-                if is_contact_policy(document):
-                    published.append((str(file), "contact policy", client.apply_contact_policy(document, author, note)))
-                else:
-                    name, version = client.apply_program(document, author, note)
-                    published.append((str(file), f"program {name}", version))
-            except InvalidRequest as error:
-                raise InvalidRequest(Violation(f"{file}: {v.field}", v.message) for v in error.violations) from error
-    if as_json:
-        print_json([{"file": file, "published": what, "version": version} for file, what, version in published])
-    else:
-        print_table("Published", ("file", "what", "version"), published)
-
-
 def parse_context(pairs: list[str]) -> dict[str, Value | None]:
     """NAME=VALUE pairs; VALUE is JSON where it parses, text otherwise.
 
@@ -183,15 +205,3 @@ def parse_context(pairs: list[str]) -> dict[str, Value | None]:
     if violations:
         raise InvalidRequest(violations)
     return values
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest.of(str(file), f"cannot be read: {error}") from error
-
-
-def _address(home: Path | None) -> str:
-    chosen = settings(home)
-    return f"{chosen.host}:{chosen.port}"

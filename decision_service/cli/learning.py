@@ -81,15 +81,15 @@ def promote(
     print_json(report) if as_json else print_pairs("Promoted", report)
 
 
-def rollback(
+def demote(
     program: str,
     to_version: Annotated[int | None, typer.Option(help="Model version; the champion before by default.")] = None,
-    author: Annotated[str, typer.Option(help="Who rolls back, for the ledger.")] = "",
+    author: Annotated[str, typer.Option(help="Who demotes, for the ledger.")] = "",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Return to an earlier champion model; workers swap within seconds."""
+    """Take the champion model back to an earlier one; workers swap within seconds."""
     from decision_service import jobs
 
     report = jobs.rollback(settings(home), program, to_version, author or getpass.getuser())
-    print_json(report) if as_json else print_pairs("Rolled back", report)
+    print_json(report) if as_json else print_pairs("Demoted", report)

@@ -52,21 +52,22 @@ class Reason(StrEnum):
     SUPPRESSED = (
         "SUPPRESSED",
         "The customer is suppressed on this channel or on all channels.",
-        "Lift the suppression with `Unsuppress` if it is no longer meant.",
+        "Lift it with `nba unsuppress` if it is no longer meant.",
     )
     SUPPRESSED_BY_OUTCOME = (
         "SUPPRESSED_BY_OUTCOME",
-        "An outcome such as an unsubscribe or complaint suppressed the channel.",
-        "Nothing, as a rule: the customer asked for it. `Unsuppress` after renewed consent.",
+        "An outcome such as an unsubscribe suppressed the channel, or several paused the action, its channel or a tag.",
+        "Nothing, as a rule: the customer asked for it. A pause ends by itself, as the policy's `pause_on` says; "
+        "`nba unsuppress` lifts a suppression, after renewed consent.",
     )
     FREQUENCY_CAP = (
         "FREQUENCY_CAP",
         "One more contact would exceed a frequency cap.",
-        "Raise the named cap's `limit` or shorten its window, or wait.",
+        "Raise the named cap's `limit`, shorten its window or `gap`, or wait; what must be sent has `ignores_caps`.",
     )
     QUIET_HOURS = (
         "QUIET_HOURS",
-        "It is quiet hours for this channel where the customer is, and the policy discards.",
+        "It is quiet hours, or a quiet day, for this channel where the customer is, and `when_quiet` is `discard`.",
         "Decide later, or set the quiet hours' `when_quiet` to `queue`.",
     )
     TIMEZONE_UNKNOWN = (
@@ -76,8 +77,8 @@ class Reason(StrEnum):
     )
     VOLUME_LIMIT = (
         "VOLUME_LIMIT",
-        "The budget of this action, program or channel is used up.",
-        "Raise the budget or wait for its next period.",
+        "A budget that concerns the action is used up, or its pace allows no more by now.",
+        "Raise the named budget's `limit` or `money`, remove its `pace`, or wait for its next period.",
     )
     HOLDOUT = (
         "HOLDOUT",
@@ -87,11 +88,11 @@ class Reason(StrEnum):
     BASELINE_ONLY = (
         "BASELINE_ONLY",
         "The group or learning mode serves the baseline, which is another action.",
-        "Nothing for BUSINESS_AS_USUAL; switch `learning_mode` to ONLINE to let the model decide.",
+        "Nothing for BUSINESS_AS_USUAL; set `learning_mode: online` to let the model decide.",
     )
     CAP_RACE_LOST = (
         "CAP_RACE_LOST",
-        "Another decision for this customer took the last slot between draw and commit.",
+        "Another decision took the last slot of a cap, or the last of a budget, between draw and commit.",
         "Nothing; the answer is NO_ACTION and is not learned from.",
     )
     RULE_ERROR = (
@@ -117,5 +118,5 @@ class Reason(StrEnum):
     MODEL_REJECTED = (
         "MODEL_REJECTED",
         "The model failed its checks or returned invalid scores and was not used.",
-        "`nba status` says why; `nba rollback` returns to the model before.",
+        "`nba status` says why; `nba demote` goes back to the model before.",
     )

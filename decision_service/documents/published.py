@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeAlias, TypeVar
 
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.errors import InvalidRequest, NotFound
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents.fields import nearest
 from decision_service.ports import Audit, Published
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,19 @@ class Entry:
             return cls(int(stored["version"]), str(stored["document"]), audit)
         except (ValueError, KeyError, TypeError) as error:
             raise InvalidRequest.of("entry", f"what is stored is no published document: {error!r}") from error
+
+
+def unknown_program(name: str, published: Iterable[str]) -> NotFound:
+    """Nothing is published under this name."""
+    names = sorted(published)
+    hint = nearest(name, names).removeprefix("; ") or f"published are {', '.join(names) or 'none'}"
+    return NotFound("program", name, hint)
+
+
+def unknown_version(what: str, version: int, latest: int) -> NotFound:
+    """The program or contact policy is published, but not in this version."""
+    versions = f"its versions are 1 to {latest}" if latest > 1 else "it has version 1 only" if latest else "it has none"
+    return NotFound(what, f"version {version}", versions)
 
 
 def snapshot(

@@ -40,6 +40,9 @@ from decision_service.documents.guardrails import (
 )
 from decision_service.documents.times import Duration, Timestamp, Window, Zone
 
+CONTACT_POLICY = "contact-policy"
+"""What commands call it, where they take the name of a program as well."""
+
 MAX_ACTIONS = 1_000
 MAX_PRIORITY = 1_000
 
@@ -255,6 +258,13 @@ class ProgramDocument(Active):
         description="Programs with a lower one come up only where those with a higher one have nothing to offer.",
     )
     lease: Window = Field("15m", validate_default=True, description="How long a decision holds its slot in the caps.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_the_contact_policy(cls, value: str) -> str:
+        if value == CONTACT_POLICY:
+            raise wrong(f"`{CONTACT_POLICY}` is what commands call the contact policy; choose another name")
+        return value
 
 
 class ArbitrationDocument(Document):

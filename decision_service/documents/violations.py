@@ -60,6 +60,8 @@ def _unknown_key(name: str, known: Mapping[str, FieldInfo]) -> str:
 
 def _unknown_choice(given: object, expected: str) -> str:
     choices = [choice for choice in expected.replace(" or ", ", ").replace("'", "").split(", ") if choice]
+    if len(choices) == 1:
+        return f"{shown(given)} is not `{choices[0]}`, which is all that can be here"
     close = nearest(given.lower(), choices) if isinstance(given, str) else ""
     return f"{shown(given)} is none of {', '.join(choices)}{close}"
 

@@ -173,11 +173,12 @@ def test_a_contact_policy_that_was_never_published_is_not_found(store: Store, ve
 def test_what_was_never_published_is_not_found(store: Store, version: int) -> None:
     """Unknown names and versions are named in the error."""
     store.publish_program(program(), ANNA)
-    with pytest.raises(NotFound, match="welcome"):
-        store.program_at("welcome", version)
-    with pytest.raises(NotFound, match="welcome"):
-        store.rollback_program("welcome", version, BEN)
-    with pytest.raises(NotFound, match="nothing"):
+    for ask in (store.program_at, lambda name, version: store.rollback_program(name, version, BEN)):
+        with pytest.raises(NotFound, match=f"program welcome 'version {version}' not found; it has version 1 only"):
+            ask("welcome", version)
+        with pytest.raises(NotFound, match=r"program 'welcom' not found; did you mean `welcome`\?"):
+            ask("welcom", version)
+    with pytest.raises(NotFound, match="program 'nothing' not found; published are welcome"):
         store.versions("nothing")
 
 
