@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from decision_service.cli.moments import EXAMPLES, moment_ms
 from decision_service.cli.terminal import FAILED, AsJson, Home, print_json, settings
 from decision_service.core.errors import InvalidRequest
 
 
 def audit(
-    from_: Annotated[
-        str, typer.Option("--from", help="Decided at this time or later: ISO 8601, UTC unless it says otherwise.")
-    ] = "",
+    from_: Annotated[str, typer.Option("--from", help=f"Decided at this time or later: {EXAMPLES}.")] = "",
     until: Annotated[str, typer.Option(help="Decided before this time.")] = "",
     program: Annotated[str, typer.Option(help="Decided by this program; by any of them by default.")] = "",
     acknowledged: Annotated[
@@ -31,8 +29,8 @@ def audit(
     from decision_service.audit.facts import FOREVER_MS
 
     asked = Asked(
-        from_ms=_moment("from", from_) if from_ else 0,
-        until_ms=_moment("until", until) if until else FOREVER_MS,
+        from_ms=moment_ms("--from", from_) if from_ else 0,
+        until_ms=moment_ms("--until", until) if until else FOREVER_MS,
         program=program,
         shown=shown,
     )
@@ -45,14 +43,6 @@ def audit(
         Console().print(render(report))
     if report.violations:
         raise typer.Exit(FAILED)
-
-
-def _moment(option: str, text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidRequest.of(f"--{option}", f"{text!r} is not a time such as 2026-03-10T18:00:00+01:00") from error
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _ids(file: Path) -> list[str]:

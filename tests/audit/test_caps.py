@@ -46,11 +46,11 @@ def test_every_window_that_holds_the_contact_is_looked_at(journal: Journal) -> N
 
 
 def test_not_every_contact_near_is_in_one_window(journal: Journal) -> None:
-    """Two neighbours 20 hours to either side do not share a day, though each shares one with what lies between."""
+    """Two that are exactly a day apart share none, though each shares one with what lies between."""
     journal.publish(cap(limit=2))
-    journal.send(START_MS, send_ms=START_MS + 40 * HOUR_MS)
+    journal.send(START_MS, send_ms=START_MS + MINUTE_MS + DAY_MS)
     journal.send(START_MS + MINUTE_MS)
-    journal.send(START_MS + 20 * HOUR_MS + MINUTE_MS)
+    journal.send(START_MS + 10 * HOUR_MS)
     assert journal.audit().violations == 0
 
 
