@@ -148,7 +148,7 @@ DECISIONS = Table(
         _decision("program_probability", FLOAT, "P(this program was the one to decide).", lambda r: r.program_probability, "0–1"),
         _decision("program_version", INT, "Published version of the program.", lambda r: r.program_version),
         _decision("policy_version", INT, "Published version of the contact policy; 0 is the empty one.", lambda r: r.policy_version),
-        _decision("model_name", STRING, "Registered model that scored; null without one.", lambda r: r.model and r.model.name),
+        _decision("model_name", STRING, "Registered model that was asked, its scores used or rejected; null without one.", lambda r: r.model and r.model.name),
         _decision("model_version", STRING, "Its version; null without a model.", lambda r: r.model and r.model.version),
         _decision("encoder_version", STRING, "Its encoder's version; null without a model.", lambda r: r.model and r.model.encoder_version),
         _decision("decided_at", TIMESTAMP, "When it was decided.", lambda r: _us(r.decided_at_ms)),

@@ -44,6 +44,7 @@ class World:
     features: MemoryFeatures = field(default_factory=MemoryFeatures)
     policies: MemoryPolicies = field(default_factory=MemoryPolicies)
     budgets: MemoryBudgets = field(default_factory=MemoryBudgets)
+    catalogue: MemoryCatalogue = field(default_factory=MemoryCatalogue)
     draws: list[float] = field(default_factory=list)
     accepting: bool = True
 
@@ -60,7 +61,7 @@ class World:
             features=self.features,
             ledger=ledger,
             budgets=self.budgets,
-            catalogue=MemoryCatalogue(),
+            catalogue=self.catalogue,
             rules=CelRules(),
             clock=self.clock,
             entropy=lambda: self.draws.pop(0) if self.draws else 0.0,

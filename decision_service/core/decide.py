@@ -143,8 +143,11 @@ class Decision:
 
 @dataclass(slots=True)
 class _Proposal:
-    """One program's part, as it takes shape. `offered`: the feasible actions that the model could choose among, before
-    a baseline is served instead of them."""
+    """One program's part, as it takes shape.
+
+    offered: the feasible actions that the model could choose among, before a baseline is served instead of them.
+    asked: the model that anything here depends on, be it that its answer was rejected; without it there is no replay.
+    """
 
     entrant: Entrant
     group: Group
@@ -155,6 +158,7 @@ class _Proposal:
     exclusions: list[Exclusion]
     degradations: list[Reason]
     model: Scorer | None
+    asked: ModelVersion | None = None
     kept: list[Feasible] = field(default_factory=list)
     predicted: Rewards | None = None
     digest: str = ""
@@ -279,6 +283,7 @@ def _predicted(
     model, entrant = proposal.model, proposal.entrant
     if model is None:
         return None, "", Reason.MODEL_MISSING
+    proposal.asked = model.version
     if model.feature_service != entrant.program.feature_service:
         return None, "", Reason.MODEL_REJECTED
     known = encoding.known_values(entrant.features.values, proposal.live, inputs.request.context)
@@ -406,7 +411,7 @@ def _candidate(proposal: _Proposal, probability: float) -> Candidate:
         group=proposal.group,
         learning_mode=proposal.program.learning_mode,
         policy=proposal.policy,
-        model=proposal.model.version if proposal.model is not None and proposal.predicted is not None else None,
+        model=proposal.asked,
         features=proposal.entrant.features,
         live=proposal.live,
         options=_options(proposal),

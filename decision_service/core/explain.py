@@ -233,8 +233,10 @@ def _chosen_by(record: DecisionRecord, candidate: Candidate) -> str:
         PolicyKind.HOLDOUT: "the holdout",
     }[candidate.policy]
     if candidate.model is not None:
-        beside = "" if candidate.policy is PolicyKind.MODEL else "; scored by"
-        by += f"{beside} {candidate.model.name} version {candidate.model.version}"
+        if candidate.policy is not PolicyKind.MODEL:
+            scored = any(option.predicted_reward is not None for option in candidate.options)
+            by += "; scored by" if scored else "; asked was"
+        by += f" {candidate.model.name} version {candidate.model.version}"
     if candidate.program != record.program:
         return by
     if candidate.policy is PolicyKind.MODEL:

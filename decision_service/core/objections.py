@@ -132,7 +132,7 @@ class Objections:
             passes_ms = self._passes_ms(held, action, at_ms)
             if passes_ms is None or passes_ms <= at_ms:
                 break
-            at_ms = passes_ms
+            at_ms = -(-passes_ms // 1000) * 1000  # as it is shown, so that what is shown holds
             next_held = self._excluded_at(at_ms).get(action.id)
             if next_held is None:
                 return f"from {self._time(at_ms)} on, if nothing else changes"

@@ -107,8 +107,11 @@ def cap(of: FrequencyCap, zone_name: str) -> str:
     else:
         first = f" from {_WEEKDAYS[of.week_starts]}" if of.calendar is CalendarUnit.WEEK else ""
         window = f"per calendar {of.calendar}{first}" + (f" in {zone_name}" if zone_name else "")
-    contact = "contact" if of.limit == 1 else "contacts"
-    return f"at most {of.limit} {contact}{scope(of.scope)} {window}, counting {_COUNTS[of.counts]}"
+    return f"at most {_contacts(of.limit)}{scope(of.scope)} {window}, counting {_COUNTS[of.counts]}"
+
+
+def _contacts(count: int) -> str:
+    return f"{count} contact{'' if count == 1 else 's'}"
 
 
 def contacts(of: Sequence[Contact], zone_name: str) -> str:
@@ -158,7 +161,7 @@ def budget(of: Budget) -> str:
     if of.in_money:
         limit = f"at most {amount(of.limit, in_money=True)} of money spent on contacts"
     else:
-        limit = f"at most {of.limit} contacts"
+        limit = f"at most {_contacts(of.limit)}"
     return f"{limit}{scope(of.scope)} {period}{', paced' if of.paced else ''}"
 
 

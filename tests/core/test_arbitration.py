@@ -186,6 +186,21 @@ def test_a_weak_message_does_not_take_the_last_slot_from_a_strong_one_due_soon()
     assert decide(inputs(weak, strong, policy=roomy), RULES, models, 0.5).drawn == "tips"
 
 
+def test_a_price_set_by_a_program_that_has_nothing_to_offer_yet_replays() -> None:
+    """In RANDOM_CONTROL a model is asked for the price alone; the record names it all the same."""
+    control = GroupShares("salt", treatment=0, random_control=10_000)
+    weak = program("news", action("tips"), groups=control)
+    strong = program("sale", action("launch", starts_at_ms=NOW + 24 * HOUR), groups=control)
+    models = {"news": Table(tips=0.1), "sale": Table(launch=0.5)}
+    policy = ContactPolicy(caps=(ONE_A_WEEK,), arbitration=Arbitration(exploration=GREEDY, due_within_s=48 * 3600))
+    record = record_of(offer := inputs(weak, strong, policy=policy), decide(offer, RULES, models, 0.9))
+    assert record.candidates[0].score == pytest.approx(0.1 - 0.5)
+    named = {c.program: models[c.program] for c in record.candidates if c.model is not None}
+    assert set(named) == {"news", "sale"}
+    again = decide(inputs_of(record, {"news": weak, "sale": strong}, policy), RULES, named, record.draw)
+    assert compare(record, again).identical
+
+
 def test_what_leaves_quiet_hours_soon_is_due_and_what_is_not_eligible_is_not() -> None:
     """An SMS resting until morning prices the slot; for customers whom its rule leaves out it does not."""
     quiet = QuietHours("rest", 17 * 60, 18 * 60, frozenset({"sms"}))

@@ -203,8 +203,9 @@ def test_without_a_model_the_draw_is_uniform_and_says_so() -> None:
 
 @pytest.mark.parametrize("scores", [[float("nan"), 1, 1, 1, 1], [float("inf"), 1, 1, 1, 1], [1.0], []])
 def test_scores_that_cannot_be_used_are_not(scores: list[float]) -> None:
-    """MODEL_REJECTED and uniform, whatever VW returns."""
+    """MODEL_REJECTED and uniform, whatever VW returns; the record names the model, so that it replays."""
     decision = decide(INPUTS, RULES, {"p": Ranked(scores)}, 0.5)
+    assert decision.decided.model == Ranked.version
     assert set(probabilities(decision).values()) == {0.2}
     assert decision.decided.degradations == (Reason.MODEL_REJECTED,)
 
