@@ -115,6 +115,14 @@ def open_past_models(settings: Settings) -> MlflowCatalogue:
     return MlflowCatalogue(settings.tracking_uri, VwScorer, lambda _: True)
 
 
+def open_registry(settings: Settings) -> MlflowCatalogue:
+    """The same models for those who score what was logged, whatever features are served today."""
+    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+    from decision_service.adapters.vw import VwScorer
+
+    return MlflowCatalogue(settings.tracking_uri, VwScorer, lambda _: True)
+
+
 def open_signals(settings: Settings) -> RedisSignals:
     """What processes tell each other."""
     from decision_service.adapters.redis_signals import RedisSignals

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from decision_service import bootstrap
-from decision_service.core.errors import NbaError
+from decision_service.core.errors import NbaError, Unavailable
 from decision_service.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -95,11 +97,42 @@ def run_trainer(settings: Settings, supervised: bool) -> None:
         lifetime.ended.wait(settings.train_interval_s)
 
 
+def run_simulator(settings: Settings, supervised: bool) -> None:
+    """Simulate what the workers hand over until told to stop. What that takes is imported with the first task."""
+    from decision_service.adapters.redis_simulations import ALIVE_S
+    from decision_service.simulation.simulator import Progress, work_off
+
+    lifetime = Lifetime(supervised)
+    lifetime.watch_parent()
+    tasks = bootstrap.open_simulation_tasks(settings)
+
+    def stay_known() -> None:
+        while not lifetime.ended.is_set():
+            try:
+                tasks.alive()
+            except Unavailable as error:
+                log.warning("the ledger does not know that a simulator is here: %s", error)
+            lifetime.ended.wait(ALIVE_S / 4)
+
+    def simulate(document: str, contact_policy: str, from_ms: int, until_ms: int, progress: Progress) -> str:
+        from decision_service import jobs
+
+        report = jobs.simulate(settings, document, contact_policy, from_ms, until_ms, progress=progress)
+        return json.dumps(report.to_json())
+
+    threading.Thread(target=stay_known, name="alive", daemon=True).start()
+    with suppress(Unavailable):
+        tasks.give_up_orphan()
+    work_off(tasks, simulate, lifetime.ended)
+    with suppress(Unavailable):
+        tasks.gone()
+
+
 def supervise(settings: Settings, announce: Callable[[str], None]) -> None:
     """Run the whole stack until SIGTERM or SIGINT."""
     from decision_service.supervisor import Stack
 
     lifetime = Lifetime(supervised=False)
-    with Stack(settings, trainer=True) as stack:
+    with Stack(settings, trainer=True, simulator=True) as stack:
         announce(stack.target)
         lifetime.wait()

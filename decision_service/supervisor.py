@@ -1,4 +1,4 @@
-"""Everything on one machine, as child processes: Redis, Decide workers, loader, trainer. Restarts what dies."""
+"""Everything on one machine, as child processes: Redis, workers, loader, trainer, simulator. Restarts what dies."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ class Stack:
     themselves when the supervisor is gone, however it went.
     """
 
-    def __init__(self, settings: Settings, *, loader: bool = True, trainer: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, *, loader: bool = True, trainer: bool = False, simulator: bool = False
+    ) -> None:
         self.settings = settings
         self._logs = settings.home / "logs"
         self._redis: EmbeddedRedis | None = None
@@ -56,6 +58,7 @@ class Stack:
         self._children = [_Child(f"worker-{i}", ("worker",)) for i in range(settings.workers)]
         self._children += [_Child("loader", ("loader",))] if loader else []
         self._children += [_Child("trainer", ("trainer",))] if trainer else []
+        self._children += [_Child("simulator", ("simulator",))] if simulator else []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
@@ -166,7 +169,7 @@ class Stack:
         self._stopping.set()
         if self._watcher.is_alive():
             self._watcher.join()
-        for prefix in ("worker", "trainer", "loader"):
+        for prefix in ("worker", "trainer", "simulator", "loader"):
             self._end([c for c in self._children if c.name.startswith(prefix)])
         if self._redis is not None:
             self._redis.stop()

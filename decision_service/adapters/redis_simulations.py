@@ -1,4 +1,4 @@
-"""Simulations handed to the simulator process through the ledger's Redis (`ports.Simulations`), and its end of it.
+"""Simulations handed to the simulator through the ledger's Redis (`ports.Simulations`, `ports.SimulationTasks`).
 
 A task is a key that lives as long as somebody waits for it, with its id in a list; the answer is a key that the one
 who waits looks for. Nothing blocks in Redis, everything has a time to live, and no two machines compare clocks.
@@ -10,10 +10,10 @@ import json
 import secrets
 import threading
 import time
-from dataclasses import dataclass
 
 from decision_service.adapters.redis_wire import Wire
 from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Overloaded, Unavailable, Violation
+from decision_service.ports import SimulationTask
 
 _WAITING = "nba:{simulations}:waiting"
 _AT_WORK = "nba:{simulations}:at_work"
@@ -32,17 +32,6 @@ def _task(task_id: str) -> str:
 
 def _answer(task_id: str) -> str:
     return f"nba:{{simulations}}:answer:{task_id}"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What somebody waits for."""
-
-    id: str
-    document: str
-    contact_policy_document: str
-    from_ms: int
-    until_ms: int
 
 
 class RedisSimulations:
@@ -117,25 +106,25 @@ class RedisSimulationTasks:
         if orphan is not None:
             self._put(orphan.decode(), _refusal(Unavailable(PART, "it died at work on this; see its log")))
 
-    def take(self) -> Task | None:
+    def take(self) -> SimulationTask | None:
         """The task that has waited longest, None if none waits."""
         while (found := self._wire.call("RPOP", _WAITING)) is not None:
             task_id = found.decode()
             body = self._wire.call("GET", _task(task_id))
             if body is not None:
                 self._wire.call("SET", _AT_WORK, task_id)
-                return Task(task_id, **json.loads(body))
+                return SimulationTask(task_id, **json.loads(body))
         return None
 
-    def wanted(self, task: Task) -> bool:
+    def wanted(self, task: SimulationTask) -> bool:
         """Whether somebody still waits for it."""
         return bool(self._wire.call("EXISTS", _task(task.id)))
 
-    def report(self, task: Task, report: str) -> None:
+    def report(self, task: SimulationTask, report: str) -> None:
         """Answer with the report."""
         self._put(task.id, {"report": report})
 
-    def refuse(self, task: Task, error: NbaError) -> None:
+    def refuse(self, task: SimulationTask, error: NbaError) -> None:
         """Answer with an error."""
         self._put(task.id, _refusal(error))
 

@@ -16,7 +16,7 @@ Supervised = Annotated[bool, typer.Option(hidden=True, help="End when the parent
 def up(home: Home = None, workers: Annotated[int | None, typer.Option(help="Decide workers.")] = None) -> None:
     """Start everything on this machine, supervised, until Ctrl-C.
 
-    Redis, the Decide workers, the loader and the trainer; what dies is started again.
+    Redis, the Decide workers, the loader, the trainer and the simulator; what dies is started again.
     """
     from decision_service.processes import supervise
 
@@ -55,6 +55,13 @@ def trainer(supervised: Supervised = False) -> None:
     from decision_service.processes import run_trainer
 
     run_trainer(settings(), supervised)
+
+
+def simulator(supervised: Supervised = False) -> None:
+    """The simulator: answers SimulateProgram, one simulation at a time. One per ledger."""
+    from decision_service.processes import run_simulator
+
+    run_simulator(settings(), supervised)
 
 
 def doctor(home: Home = None, as_json: AsJson = False) -> None:

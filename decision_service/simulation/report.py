@@ -94,7 +94,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class SimulationReport:
     """One simulation.
 
     decisions: simulated, of [from_ms, until_ms). other_choice: those that would have chosen otherwise. other_history:

@@ -16,7 +16,7 @@ from decision_service.ports import Warehouse
 from decision_service.simulation.estimate import Targets, estimate, rewarded
 from decision_service.simulation.log import DecisionLog, outcomes
 from decision_service.simulation.proposal import Proposal
-from decision_service.simulation.report import Report
+from decision_service.simulation.report import SimulationReport
 from decision_service.simulation.tally import Tally
 from decision_service.simulation.versions import KnownVersions
 
@@ -33,7 +33,7 @@ def simulate(
     rules: Rules,
     scorer: Callable[[ModelVersion], Scorer],
     progress: Progress,
-) -> Report:
+) -> SimulationReport:
     """Replay the period's decisions through the proposal, and compare.
 
     Args:
@@ -71,7 +71,7 @@ def simulate(
     latest = known.program_at(proposal.program.name, facts.version) if facts.version else None
     of_reward = rewarded(warehouse, proposal.program, *([latest] if latest else []))
     estimated = estimate(warehouse, of_reward, known.program_at, targets, proposal.from_ms, proposal.until_ms)
-    return Report(
+    return SimulationReport(
         program=proposal.program.name,
         contact_policy_proposed=proposal.policy is not None,
         from_ms=proposal.from_ms,
