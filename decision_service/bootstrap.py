@@ -161,10 +161,11 @@ class Worker:
 
 
 class Refresher:
-    """Keeps a worker's snapshots fresh from one background thread, and reports how the worker is doing.
+    """Keeps a worker's snapshots fresh in the background, and reports how the worker is doing.
 
-    Programs are looked for every `policy_refresh_s`; models when a promotion says so, and every
-    `catalogue_refresh_s` in case it could not; Feast's registry every `feature_refresh_s`.
+    Programs are looked for every `policy_refresh_s`, in a thread of their own: to load a model may take seconds.
+    Models are looked for when a promotion says so, and every `catalogue_refresh_s` in case it could not; Feast's
+    registry every `feature_refresh_s`.
     """
 
     def __init__(
@@ -179,7 +180,10 @@ class Refresher:
         self._settings, self._policies, self._features = settings, policies, features
         self._catalogue, self._signals, self._log = catalogue, signals, decision_log
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="refresher", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(part,), name=part.__name__.strip("_"), daemon=True)
+            for part in (self._refresh_programs, self._refresh_rest)
+        ]
         self._models_revision = -1
         self._due: dict[str, float] = {}
         self._backlog = 0
@@ -194,18 +198,26 @@ class Refresher:
     def start(self) -> None:
         """Refresh once, then go on in the background."""
         self.refresh()
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """End the thread and take the worker's status down."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
         self._attempt("signals", lambda: self._signals.gone(self.name))
 
     def refresh(self) -> None:
         """One round: each part that is due. A part that fails keeps what it had, and the status says why."""
+        self._refresh_programs()
+        self._refresh_rest()
+
+    def _refresh_programs(self) -> None:
         self._attempt("programs", self._policies.refresh)
+
+    def _refresh_rest(self) -> None:
         if self._is_due("features", self._settings.feature_refresh_s):
             self._attempt("features", self._features.refresh)
         self._attempt("models", self._refresh_models)
@@ -255,9 +267,9 @@ class Refresher:
         self._due[part] = now + every_s
         return True
 
-    def _run(self) -> None:
+    def _run(self, part: Callable[[], None]) -> None:
         while not self._stop.wait(self._settings.policy_refresh_s):
-            self.refresh()
+            part()
 
 
 def open_worker(settings: Settings) -> Worker:
