@@ -68,9 +68,7 @@ class Administration:
             InvalidRequest: with every mistake, also of features and caps that it names and that do not exist.
         """
         audit = self._audit(author, note)
-        self._policies.refresh()  # another worker may just have published the contact policy that it needs
-        beside = Surroundings(self._policies.current().policy, self._features_of)
-        name = parse_program(document, beside=beside).name
+        name = parse_program(document, beside=self.surroundings()).name
         if not validate_only:
             return self._policies.publish_program(document, audit)
         try:
@@ -78,6 +76,11 @@ class Administration:
         except NotFound:
             history = ()
         return ProgramVersion(name, _next_version(history, document), normalise(document), audit)
+
+    def surroundings(self) -> Surroundings:
+        """What a program is checked against: the contact policy in force, and the features served here."""
+        self._policies.refresh()  # another worker may just have published the contact policy that it needs
+        return Surroundings(self._policies.current().policy, self._features_of)
 
     def list_programs(self) -> Sequence[ProgramSummary]:
         """Every published program, by name."""

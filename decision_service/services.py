@@ -40,6 +40,9 @@ class Services:
         simulator: Simulations | None = None,
     ) -> Services:
         """All of them over the same ports; `DecisionService` says what the arguments are."""
+        administration = Administration(
+            policies=policies, ledger=ledger, catalogue=catalogue, features=features, clock=clock
+        )
         inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
         return cls(
             DecisionService(
@@ -56,6 +59,6 @@ class Services:
             ),
             Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock),
             inquiry,
-            Administration(policies=policies, ledger=ledger, catalogue=catalogue, features=features, clock=clock),
-            CheckedSimulations(simulator),
+            administration,
+            CheckedSimulations(simulator, administration.surroundings),
         )

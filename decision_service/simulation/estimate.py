@@ -26,6 +26,9 @@ from training.reward_model import cross_fit
 RULES = GateRules()
 """The gate's limits on what a log can support are those of a simulation."""
 
+LEAST_SHARE = 0.05
+"""Actions with less of the mass without support are not worth a word."""
+
 MOST_DISAGREEMENT = 3.0
 """Standard errors between the two estimators beyond which neither is to be believed without a look."""
 
@@ -113,17 +116,15 @@ def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: E
     customers = [row.customer_id for row in dataset.rows]
     predicted = cross_fit(dataset)
     arguments = (dataset.logged, dataset.chosen, dataset.rewards, predicted)
-    proposed = ope.mean_interval(ope.dr_terms(held, *arguments), alpha, customers)
-    change = ope.mean_interval(
-        ope.dr_terms(held, *arguments) - ope.dr_terms(dataset.logged, *arguments), alpha, customers
-    )
+    change = ope.dr_terms(held, *arguments) - ope.dr_terms(dataset.logged, *arguments)
     low, high = dataset.reward.low, dataset.reward.high
     room = float(outside.mean()) * (high - low)
     return replace(
         nothing,
         today=ope.mean_interval(dataset.rewards, alpha, customers).clamped(low, high),
-        proposed=_wider(proposed, room).clamped(low, high),
-        difference=_wider(change, room).clamped(low - high, high - low),
+        # What was earned plus what is estimated to change: so that nothing proposed is nothing changed, to the digit.
+        proposed=_wider(ope.mean_interval(dataset.rewards + change, alpha, customers), room).clamped(low, high),
+        difference=_wider(ope.mean_interval(change, alpha, customers), room).clamped(low - high, high - low),
         snips=_wider(ope.Snips.of(weights, dataset.rewards).normal(alpha), room).clamped(low, high),
         effective_sample_size=summary.effective_sample_size,
         mean_weight=summary.mean,
@@ -195,17 +196,18 @@ def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset) -> Est
 
 
 def _missing(targets: Targets) -> str:
-    """The actions without support, most mass first, with why, and what would give support."""
-    total = sum(sum(why.values()) for why in targets.missing.values())
+    """The actions without support that matter, most mass first, with why, and what would give support."""
+    mass = {action: sum(why.values()) for action, why in targets.missing.items()}
     parts = []
-    for action, why in sorted(targets.missing.items(), key=lambda item: -sum(item[1].values()))[:5]:
-        (reason, guardrail), _ = why.most_common(1)[0]
-        share = sum(why.values()) / total
-        cause = "the program did not have it" if reason == ABSENT else f"{reason} {guardrail}".strip()
-        parts.append(f"{action} ({share:.0%} of it; mostly {cause})")
+    for action in sorted(mass, key=lambda action: (-mass[action], action))[:5]:
+        share = mass[action] / sum(mass.values())
+        (reason, guardrail), _ = targets.missing[action].most_common(1)[0]
+        cause = "the program did not have it" if reason == ABSENT else f"mostly {reason} {guardrail}".strip()
+        if share >= LEAST_SHARE:
+            parts.append(f"{action} has {share:.0%} of it, {cause}")
     return (
-        f"{', '.join(parts)}. Publish it with a small share first, to TREATMENT by `exploration.floor` or to "
-        "RANDOM_CONTROL, and simulate again when those decisions have matured"
+        f"{'; '.join(parts)}. Publish the change to a small share of customers first, of whom RANDOM_CONTROL draws "
+        "every feasible action alike, and simulate again when those decisions have matured"
     )
 
 
@@ -221,8 +223,8 @@ def _cautions(measured: Estimate, dataset: LoggedDataset) -> list[str]:
         )
     if measured.other_history:
         cautions.append(
-            f"{measured.other_history:.1%} of these decisions would have had another contact history or budget; how "
-            "their customers would have answered then is not in the log, and not in the estimate"
+            f"{measured.other_history:.1%} of these decisions would have met a customer with another contact "
+            "history; how that customer would have answered is not in the log, and not in the estimate"
         )
     groups = Counter(row.group.value for row in dataset.rows)
     cautions.append(

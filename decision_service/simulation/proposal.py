@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 from decision_service.core.errors import InvalidRequest, Unavailable, Violation
 from decision_service.core.program import ContactPolicy, Program
-from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents import Surroundings, parse_contact_policy, parse_program
 from decision_service.ports import Simulations
 
 PROGRAM_FIELD, POLICY_FIELD = "document", "contact_policy_document"
@@ -28,24 +29,34 @@ class Proposal:
 
 
 def check(
-    document: str, contact_policy_document: str, from_ms: int, until_ms: int, features: tuple[str, ...] = ()
+    document: str,
+    contact_policy_document: str,
+    from_ms: int,
+    until_ms: int,
+    features: tuple[str, ...] = (),
+    beside: Surroundings | None = None,
 ) -> Proposal:
     """The proposal that these documents and this period make.
+
+    beside: what the program is checked against, as when it is published; a contact policy that is proposed with it
+    takes the place of the one in force.
 
     Raises:
         InvalidRequest: every mistake of both documents and of the period, at once.
     """
     violations: list[Violation] = []
     program, policy = None, None
-    try:
-        program = parse_program(document)
-    except InvalidRequest as wrong:
-        violations += _within(PROGRAM_FIELD, wrong)
     if contact_policy_document:
         try:
             policy = parse_contact_policy(contact_policy_document)
         except InvalidRequest as wrong:
             violations += _within(POLICY_FIELD, wrong)
+        if beside is not None:
+            beside = replace(beside, policy=policy)  # None: it cannot be read, so nothing is known of its caps
+    try:
+        program = parse_program(document, beside=beside)
+    except InvalidRequest as wrong:
+        violations[:0] = _within(PROGRAM_FIELD, wrong)
     if from_ms < 0:
         violations.append(Violation("from_ms", f"{from_ms} lies before 1970; give UTC epoch milliseconds"))
     if until_ms <= from_ms:
@@ -63,13 +74,13 @@ def _within(document: str, wrong: InvalidRequest) -> list[Violation]:
 class CheckedSimulations:
     """What a worker serves: mistakes are told at once, and only what can be simulated waits for the simulator."""
 
-    def __init__(self, simulator: Simulations | None) -> None:
-        """Over the way to the simulator; None where there is none."""
-        self._simulator = simulator
+    def __init__(self, simulator: Simulations | None, surroundings: Callable[[], Surroundings]) -> None:
+        """Over the way to the simulator, None where there is none; `surroundings` are those of this moment."""
+        self._simulator, self._surroundings = simulator, surroundings
 
     def run(self, document: str, contact_policy_document: str, from_ms: int, until_ms: int, timeout_s: float) -> str:
         """See `ports.Simulations.run`."""
-        check(document, contact_policy_document, from_ms, until_ms)
+        check(document, contact_policy_document, from_ms, until_ms, beside=self._surroundings())
         if self._simulator is None:
             raise Unavailable("simulator", "this service was put together without one")
         return self._simulator.run(document, contact_policy_document, from_ms, until_ms, timeout_s)

@@ -12,98 +12,100 @@ from rich.table import Table
 from decision_service.core.intervals import Interval
 from decision_service.simulation.report import ABSENT, FEASIBLE, Estimate, Row, SimulationReport
 
-MOST_REASONS, MOST_CHANGES, MOST_ROWS = 20, 10, 15
+MOST_REASONS, MOST_CHANGES, MOST_ROWS = 20, 10, 20
 
 
 def render(report: SimulationReport) -> RenderableType:
     """Tables of today beside the proposal, what changes, and the estimate in words."""
-    parts: list[RenderableType] = [_headline(report)]
-    parts.append(_rows("By action", "action", report.actions))
-    if len(report.programs) > 1:
-        parts.append(_rows("By program", "program", report.programs))
-    if len(report.channels) > 1:
-        parts.append(_rows("By channel", "channel", report.channels))
-    if len(report.segments) > 1:
-        parts.append(_rows("By segment (a customer may be in several)", "segment", report.segments))
+    parts: list[RenderableType] = [_headline(report), *_actions(report)]
+    for what, rows in (("program", report.programs), ("channel", report.channels), ("segment", report.segments)):
+        if len(rows) > 1:
+            parts.append(_rows(f"By {what}", what, rows))
     parts += [_rows(f"By {name}", name, rows) for name, rows in report.features.items()]
-    parts.append(_reasons(report.total))
+    parts += _reasons(report)
     if report.changes:
         parts.append(_changes(report))
     parts.append(_estimate(report.estimate))
     parts += [f"Note: {escape(note)}." for note in report.notes]
-    return Group(*(part for part in parts))
+    return Group(*parts)
 
 
 def _headline(report: SimulationReport) -> str:
     policy = " and the proposed contact policy" if report.contact_policy_proposed else ""
-    other = report.total.proposed.contacts - report.total.today.contacts
-    contacts = f"{report.total.today.contacts:,} → {report.total.proposed.contacts:,} ({other:+,})"
-    reach = f"{report.total.today.customers:,} → {report.total.proposed.customers:,}"
+    total = report.total
     lines = [
-        f"[bold]{report.decisions:,} decisions of {_moment(report.from_ms)} to {_moment(report.until_ms)}, through the "
-        f"proposed {escape(report.program)}{policy}[/bold]",
-        f"Contacts {contacts}, customers reached {reach}. {report.other_choice:,} decisions would have chosen "
-        f"otherwise, {report.other_history:,} would have met a customer with another history.",
+        f"[bold]{report.decisions:,} decisions of {_moment(report.from_ms)} to {_moment(report.until_ms)}, replayed "
+        f"through the proposed {escape(report.program)}{policy}[/bold]",
+        f"Contacts {_beside(total.today.contacts, total.proposed.contacts)}, customers reached "
+        f"{_beside(total.today.customers, total.proposed.customers)}. {report.other_choice:,} decisions would have "
+        f"chosen otherwise; {report.other_history:,} would have met a customer with another history.",
     ]
     if report.lost_races:
         lines.append(
             f"{report.lost_races:,} lost their last slot to a decision made at the same time; that is left as it was."
         )
-    return "\n".join((*lines, ""))
+    lines.append("Where something changes: today → proposed.\n")
+    return "\n".join(lines)
+
+
+def _actions(report: SimulationReport) -> list[RenderableType]:
+    """The program's own actions, and those of other programs that its contacts, slots and budgets touch."""
+    own = [row for row in report.actions if row.name.startswith(f"{report.program}/")]
+    others = [row for row in report.actions if row not in own]
+    touched = [row for row in others if row.today != row.proposed]
+    parts: list[RenderableType] = [_rows("By action", "action", [*own, *touched])] if own or touched else []
+    if untouched := len(others) - len(touched):
+        parts.append(f"{untouched} actions of other programs are as today.\n")
+    return parts
 
 
 def _rows(title: str, what: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = _table(title)
     table.add_column(what, overflow="fold")
-    sides = [f"{counted} {side}" for counted in ("contacts", "customers", "excluded") for side in ("today", "proposed")]
-    for column in ("decisions", *sides):
+    for column in ("decisions", "contacts", "customers reached", "excluded"):
         table.add_column(column, justify="right")
     for row in rows[:MOST_ROWS]:
         today, proposed = row.today, row.proposed
         table.add_row(
             escape(row.name),
-            f"{max(today.decisions, proposed.decisions):,}",
-            f"{today.contacts:,}",
+            _beside(today.decisions, proposed.decisions),
             _beside(today.contacts, proposed.contacts),
-            f"{today.customers:,}",
             _beside(today.customers, proposed.customers),
-            f"{today.excluded:,}",
             _beside(today.excluded, proposed.excluded),
         )
     if len(rows) > MOST_ROWS:
-        table.add_row(f"… {len(rows) - MOST_ROWS} more with --json", *[""] * 7)
+        table.add_row(f"… {len(rows) - MOST_ROWS} more with --json", "", "", "", "")
     return table
 
 
-def _beside(today: int, proposed: int) -> str:
-    """The proposed number, with the difference where there is one."""
-    return f"{proposed:,}" if today == proposed else f"{proposed:,} ({proposed - today:+,})"
-
-
-def _reasons(total: Row) -> Table:
-    table = Table(
-        title="Excluded, by reason (docs/reasons.md says what to do)",
-        title_justify="left",
-        header_style="bold",
-    )
-    for column in ("reason", "guardrail"):
-        table.add_column(column, overflow="fold")
-    for column in ("today", "proposed"):
-        table.add_column(column, justify="right")
-    for excluded in total.exclusions[:MOST_REASONS]:
-        table.add_row(
-            excluded.reason,
-            escape(excluded.guardrail),
-            f"{excluded.today:,}",
-            _beside(excluded.today, excluded.proposed),
-        )
-    if len(total.exclusions) > MOST_REASONS:
-        table.add_row(f"… {len(total.exclusions) - MOST_REASONS} more with --json", "", "", "")
-    return table
+def _reasons(report: SimulationReport) -> list[RenderableType]:
+    """Of the program, every reason; of the others, those that change."""
+    tables: list[RenderableType] = []
+    others = _table("Excluded from other programs, where it changes")
+    for column in ("program", "reason", "guardrail"):
+        others.add_column(column, overflow="fold")
+    others.add_column("times", justify="right")
+    for row in report.programs:
+        if row.name != report.program:
+            for excluded in [e for e in row.exclusions if e.today != e.proposed][:MOST_REASONS]:
+                times = _beside(excluded.today, excluded.proposed)
+                others.add_row(escape(row.name), excluded.reason, escape(excluded.guardrail), times)
+            continue
+        table = _table(f"Excluded from {escape(row.name)}, by reason")
+        for column in ("reason", "guardrail"):
+            table.add_column(column, overflow="fold")
+        table.add_column("times", justify="right")
+        for excluded in row.exclusions[:MOST_REASONS]:
+            times = _beside(excluded.today, excluded.proposed)
+            table.add_row(excluded.reason, escape(excluded.guardrail), times)
+        if len(row.exclusions) > MOST_REASONS:
+            table.add_row(f"… {len(row.exclusions) - MOST_REASONS} more with --json", "", "")
+        tables.append(table)
+    return [*tables, others] if others.row_count else tables
 
 
 def _changes(report: SimulationReport) -> Table:
-    table = Table(title="What changes most", title_justify="left", header_style="bold")
+    table = _table("What changes most")
     for column in ("action", "today", "proposed"):
         table.add_column(column, overflow="fold")
     table.add_column("decisions", justify="right")
@@ -127,8 +129,8 @@ def _fate(reason: str, guardrail: str) -> str:
 
 def _estimate(estimate: Estimate) -> str:
     if estimate.refused:
-        reasons = "\n".join(f"  – {escape(reason)}." for reason in estimate.refused)
         today = f" Today it is {_within(estimate.today)}." if estimate.today else ""
+        reasons = "\n".join(f"  – {escape(reason)}." for reason in estimate.refused)
         return f"[bold]Reward per decision: no estimate.[/bold]{today}\n{reasons}"
     assert estimate.today is not None
     assert estimate.proposed is not None
@@ -156,6 +158,14 @@ def _verdict(difference: Interval) -> str:
 
 def _within(interval: Interval, sign: str = "") -> str:
     return rf"{interval.mean:{sign}.4g} \[{interval.low:{sign}.4g}, {interval.high:{sign}.4g}]"
+
+
+def _beside(today: int, proposed: int) -> str:
+    return f"{today:,}" if today == proposed else f"{today:,} → {proposed:,}"
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", header_style="bold")
 
 
 def _moment(at_ms: int) -> str:

@@ -66,13 +66,13 @@ class Estimate:
 
     refused: why there is no estimate, and what would give one; empty if there is one.
     rows: matured decisions that it rests on: drawn, sent and rewarded, under `reward_version`.
-    today: their mean reward. proposed: the doubly robust estimate. difference: proposed less today, paired. snips: the
+    today: their mean reward. difference: proposed less today, doubly robust and paired. proposed: their sum. snips: the
     self-normalised estimate, which must not contradict it. Intervals are two-sided at `confidence`, by customer.
     effective_sample_size: how many decisions drawn as proposed the rows are worth.
     mean_weight, mean_weight_z: should be 1, and how many standard errors it is away from that.
     unsupported: share of the proposed probability on actions that the logged decision could not choose.
-    other_history: share of the rows that the simulation gave another contact history or budget than the logged one;
-        the estimate knows that their probabilities change, and not that their rewards might.
+    other_history: share of the rows in which the customer's history would have been another; the estimate knows that
+        their probabilities change, and not that their rewards might.
     cautions: what to know when reading it.
     """
 
@@ -98,8 +98,8 @@ class SimulationReport:
     """One simulation.
 
     decisions: simulated, of [from_ms, until_ms). other_choice: those that would have chosen otherwise. other_history:
-    those that would have started from another contact history or budget. lost_races: those that lost their last slot
-    to another decision, taken as logged.
+    those that would have met a customer with another history: contacts, suppressions, pauses. lost_races: those that
+    lost their last slot to another decision, taken as logged.
     features: by feature named in the request, its values; beyond MOST_VALUES, the rest together.
     changes: the most frequent first. notes: what the simulation could not take into account.
     """

@@ -68,7 +68,10 @@ class _Pairs:
         self._pairs: dict[str, _Pair] = {}
 
     def __getitem__(self, name: str) -> _Pair:
-        return self._pairs.setdefault(name, _Pair())
+        pair = self._pairs.get(name)
+        if pair is None:
+            pair = self._pairs[name] = _Pair()
+        return pair
 
     def rows(self, most: int | None = None) -> tuple[Row, ...]:
         """By name; with `most`, the most frequent values alone and the others together."""
