@@ -66,7 +66,6 @@ def decide(
     if as_json:
         print_json(_document(answer))
     elif answer.explanation is not None:
-        print(f"Dry run as of {shown(answer.decided_at_ms)}: nothing was reserved or logged.")
         print(answer.explanation.text)
     else:
         print_pairs(f"{answer.action} for {customer}", _shown(answer))

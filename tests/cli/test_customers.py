@@ -198,9 +198,10 @@ def test_a_dry_run_explains_and_leaves_nothing(nba: Nba, client: DecisionClient)
     """As of another time, if that is asked."""
     client.suppress("c", until_ms=NOW_MS + HOUR_MS)
     told = nba("decide", "--customer", "c", "--all", "--dry-run")
-    assert told.startswith("Dry run as of 2023-11-14 22:13:20 UTC: nothing was reserved or logged.")
+    assert "decided 2023-11-14 22:13:20 UTC" in told
+    assert "a dry run: nothing was reserved or logged" in told
     assert "SUPPRESSED" in told
     later = nba("decide", "--customer", "c", "--program", "welcome", "--dry-run", "--at", "2023-11-15T09:00Z")
-    assert later.startswith("Dry run as of 2023-11-15 09:00 UTC")
+    assert "decided 2023-11-15 09:00:00 UTC" in later
     assert "SUPPRESSED" not in later
     assert client.get_customer("c").state.contacts == ()
