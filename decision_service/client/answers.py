@@ -36,7 +36,7 @@ class Answer:
     action, channel, message, payload_json: what to send, as in the program; NO_ACTION is to send nothing.
     probability: P(the service chose this action), after every guardrail, over the actions of all programs.
     program_probability: P(this program decided), a factor of it; 1 where no other competed.
-    reasons: what was particular about this answer, and why nothing could be chosen; exclusions: of each action, why not.
+    reasons: what was particular about this answer, or why nothing could be chosen; exclusions: why others could not.
     lease_expires_at_ms: send and report before; send_at_ms: when quiet hours end, if they queue the message.
     unlogged: nothing was reserved or logged.
     explanation: of a dry run.
