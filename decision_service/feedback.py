@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from decision_service.core.customer import Contact, ContactStatus
+from decision_service.core.customer import REPORT_GRACE_MS, Contact, ContactStatus
 from decision_service.core.errors import InvalidRequest, NotFound
 from decision_service.core.outcomes import CLOCK_TOLERANCE_MS, effects_of, refuse_future
 from decision_service.core.program import Action, ContactPolicy, Program
@@ -29,7 +29,8 @@ _CONTACT_STATUS = {
 
 @dataclass(frozen=True, slots=True)
 class ActivationResult:
-    """`duplicate`: the same status was known. `late`: the lease had lapsed, the slot may have gone to another."""
+    """`duplicate`: the same status was known. `late`: it was sent after its lease, or reported when the lease had
+    lapsed; the slot may have gone to another."""
 
     duplicate: bool
     late: bool
@@ -62,7 +63,8 @@ class Feedback:
             raise InvalidRequest.of("at_ms", f"{sent_ms} lies before the decision at {record.decided_at_ms}")
         # A contact dated before its decision would leave its caps' windows too early.
         sent_ms = max(sent_ms, record.decided_at_ms)
-        late = record.reservation is not None and sent_ms > record.reservation.lease_expires_at_ms
+        lease_ends_ms = record.reservation.lease_expires_at_ms if record.reservation else None
+        late = lease_ends_ms is not None and (sent_ms > lease_ends_ms or now_ms > lease_ends_ms + REPORT_GRACE_MS)
         activation = Activation(decision_id, record.request.customer_id, status, sent_ms, now_ms, detail, late)
         tokens = record.reservation.tokens if record.reservation else ()
         was_sent = status in _CONTACT_STATUS

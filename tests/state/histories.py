@@ -1,0 +1,417 @@
+"""Random histories of deciding, sending, reporting, suppressing and publishing, against a small model.
+
+At every decision the service must keep exactly the actions that the model keeps, for the reasons that it gives, also
+when the customer's state moves between reading and committing. And what was sent must be within every cap, budget and
+quiet hour that it was decided under.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import datetime
+from typing import ClassVar
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
+
+from decision_service.adapters.cel_rules import CelRules
+from decision_service.adapters.clocks import ManualClock
+from decision_service.adapters.memory_catalogue import MemoryCatalogue
+from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
+from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.core.errors import Conflict, InvalidRequest
+from decision_service.core.reasons import Reason
+from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Outcome
+from decision_service.core.values import NO_ACTION, ValueType
+from decision_service.ports import Audit, Budgets, Ledger
+from decision_service.services import Services
+from tests.state.calendars import DAY
+from tests.state.model import GRACE, Customer, Document, Fits, Key, Model, Objection, Sending
+from tests.state.published import CUSTOMERS, SERVICE, policies, programs
+from tests.state.truth import overspent, violations
+
+MINUTE, HOUR = 60_000, 3_600_000
+AUDIT = Audit("test", 0)
+TOLERANCE = 60_000
+GAPS = [1_000, 6 * MINUTE, 25 * MINUTE, 3 * HOUR, 11 * HOUR]
+
+_named = [customer for customer in CUSTOMERS.values() if customer.timezone]
+customers = st.sampled_from([*_named, *_named, *CUSTOMERS.values()])
+channels = st.sampled_from(["email", "sms", "push"])
+draws = st.integers(0, 99).map(lambda number: number / 100)
+asked = st.sampled_from([("alpha",), ("alpha",), ("beta",), ("alpha", "beta"), ("*",)])
+
+
+def local(text: str, zone: str) -> int:
+    """Milliseconds of a local time."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+
+STARTS = [
+    local("2026-03-27T09:00", "Europe/Berlin"),
+    local("2026-10-24T10:00", "Europe/Berlin"),
+    local("2026-03-06T12:00", "America/New_York"),
+    local("2026-10-31T20:00", "America/New_York"),
+    local("2026-04-30T08:30", "Asia/Kolkata"),
+    local("2026-12-31T18:00", "Asia/Kolkata"),
+]
+
+
+class Forms:
+    """How to open a ledger and counters, empty; and what has been seen on them."""
+
+    def __init__(self, open_forms: Callable[[], tuple[Ledger, Budgets, Callable[[], None]]]) -> None:
+        self.open = open_forms
+        self.steps = 0
+        self.seen: Counter[str] = Counter()
+
+
+class Histories(RuleBasedStateMachine):
+    """One history. Every rule is a step; `Model` says what must follow."""
+
+    forms: ClassVar[Forms]
+
+    def __init__(self) -> None:
+        super().__init__()
+        ledger, self.budgets, self.close = self.forms.open()
+        self.ledger, self.clock = ledger, ManualClock(0)
+        self.policies, self.features = MemoryPolicies(), MemoryFeatures()
+        self.features.define(SERVICE, MemoryView("v", {"timezone": ValueType.STRING, "email_ok": ValueType.BOOL}))
+        for customer in CUSTOMERS.values():
+            self.features.put("v", customer.id, {"timezone": customer.timezone, "email_ok": customer.email_ok}, 0)
+        self.between: Callable[[], None] | None = None
+        self.draw = 0.0
+        self.services = Services.over(
+            policies=self.policies,
+            features=self.features,
+            ledger=ledger,
+            budgets=self.budgets,
+            catalogue=MemoryCatalogue(),
+            rules=CelRules(),
+            clock=self.clock,
+            entropy=self._entropy,
+        )
+        self.requests: list[tuple[DecideRequest, str]] = []
+        self.keys: dict[Key, str] = {}
+        self.outcomes = 0
+
+    def _entropy(self) -> float:
+        """The service draws between reading and committing: whatever else happens then comes here."""
+        between, self.between, draw = self.between, None, self.draw
+        if between is not None:
+            between()
+        return draw
+
+    def teardown(self) -> None:
+        self.close()
+
+    @initialize(start=st.sampled_from(STARTS), policy=policies(), alpha=programs("alpha"), beta=programs("beta"))
+    def publish_all(self, start: int, policy: Document, alpha: Document, beta: Document) -> None:
+        self.model = Model(start, CUSTOMERS, policy, {"alpha": alpha, "beta": beta}, start)
+        self.clock.set(start)
+        self.policies.publish_policy(json.dumps(policy), AUDIT)
+        for program in (alpha, beta):
+            self.policies.publish_program(json.dumps(program), AUDIT)
+
+    # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @rule(customer=customers, names=asked, draw=draws)
+    def decide(self, customer: Customer, names: tuple[str, ...], draw: float) -> None:
+        self._decide(customer, names, draw, None)
+
+    @rule(customer=customers, names=asked, chosen=st.lists(draws, min_size=2, max_size=5), gap=st.sampled_from(GAPS))
+    def walk_through_a_journey(self, customer: Customer, names: tuple[str, ...], chosen: list[float], gap: int) -> None:
+        """One decision after the other for one customer, each sent at once where it may be."""
+        for draw in chosen:
+            before = len(self.model.sendings)
+            self._decide(customer, names, draw, None)
+            for sending in self.model.sendings[before:]:
+                if sending.fits.from_ms == self.model.now_ms:
+                    self._report(sending, "SENT", self.model.now_ms)
+            self._move(self.model.now_ms + gap)
+
+    @rule(
+        customer=customers,
+        other=customers,
+        names=asked,
+        draw=draws,
+        what=st.sampled_from(["decide", "decide", "suppress", "fail", "complain"]),
+    )
+    def decide_in_a_race(
+        self, customer: Customer, other: Customer, names: tuple[str, ...], draw: float, what: str
+    ) -> None:
+        """Something else happens between reading the customer's state and committing."""
+
+        def happens() -> None:
+            if what == "decide":
+                self._decide(other, names, draw, None)
+            elif what == "suppress":
+                self._suppress(customer, "email", None)
+            elif what == "fail":
+                held = [s for s in self.model.sendings if s.customer is customer and s.status == "RESERVED"]
+                for sending in held[-1:]:
+                    self._report(sending, "FAILED", self.model.now_ms)
+            else:
+                self._outcome(customer, "complaint", "", self.model.now_ms, None)
+
+        self._decide(customer, names, draw, happens)
+
+    def _decide(
+        self, customer: Customer, names: tuple[str, ...], draw: float, happens: Callable[[], None] | None
+    ) -> None:
+        request = DecideRequest(f"r{len(self.requests)}", customer.id, names)
+        self.requests.append((request, ""))
+        number, expected = len(self.requests) - 1, self._verdicts(customer, names)
+
+        def between() -> None:
+            self.draw = draw
+            if happens is not None:
+                happens()
+
+        self.between, self.draw = between, draw
+        record = self.services.decisions.decide(request).record
+        self.requests[number] = (request, record.decision_id)
+        self._compare(record, expected)
+        if record.drawn == NO_ACTION:
+            assert not record.is_contact
+            return
+        action = self._action(record.program, record.drawn)
+        now_fits = self.model.verdict(customer, record.program, action)
+        if not record.is_contact:
+            assert Reason.CAP_RACE_LOST in record.degradations
+            assert isinstance(now_fits, Objection), f"{record.drawn} still fits, and was given up"
+            assert not record.trainable
+            self.forms.seen["race lost"] += 1
+            return
+        assert isinstance(now_fits, Fits), f"{record.drawn} was kept, and does not fit any more: {now_fits}"
+        self._contact(record, customer, action, now_fits)
+
+    def _verdicts(self, customer: Customer, names: tuple[str, ...]) -> dict[tuple[str, str], Fits | Objection]:
+        wanted = ("alpha", "beta") if names == ("*",) else names
+        return {
+            (name, action["id"]): self.model.verdict(customer, name, action)
+            for name in wanted
+            for action in self.model.programs[name]["actions"]
+        }
+
+    def _compare(self, record: DecisionRecord, expected: dict[tuple[str, str], Fits | Objection]) -> None:
+        """The service keeps what the model keeps, and excludes the rest for the same reasons."""
+        kept, excluded = set(), {}
+        for part in (record, *record.others):
+            kept |= {(part.program, option.action) for option in part.options if option.action != NO_ACTION}
+            excluded |= {(part.program, e.action): (e.reason.value, e.detail) for e in part.exclusions}
+        assert kept == {key for key, verdict in expected.items() if isinstance(verdict, Fits)}, expected
+        assert kept.isdisjoint(excluded)
+        assert kept | set(excluded) == set(expected)
+        for key, (reason, detail) in excluded.items():
+            verdict = expected[key]
+            assert isinstance(verdict, Objection)
+            assert verdict.reason == reason
+            assert verdict.by in ("", detail)
+            self.forms.seen[reason] += 1
+
+    def _contact(self, record: DecisionRecord, customer: Customer, action: Document, fits: Fits) -> None:
+        reservation = record.reservation
+        assert reservation is not None
+        assert (reservation.send_at_ms or record.decided_at_ms, reservation.lease_expires_at_ms) == (
+            fits.from_ms,
+            fits.until_ms,
+        )
+        assert reservation.send_at_ms is None or reservation.send_at_ms > record.decided_at_ms
+        for key, token in zip(fits.takes, reservation.tokens, strict=True):
+            assert (token.budget, token.amount) == (key[0], fits.takes[key])
+            assert self.keys.setdefault(key, token.key) == token.key
+        assert len(set(self.keys.values())) == len(self.keys)
+        self.model.happened += 1
+        self.model.sendings.append(
+            Sending(
+                record.decision_id,
+                customer,
+                record.program,
+                action,
+                self.model.policy,
+                self.model.programs[record.program],
+                self.model.now_ms,
+                fits,
+                self.model.happened,
+            )
+        )
+        self.forms.seen["queued" if reservation.send_at_ms else "contact"] += 1
+
+    def _action(self, program: str, action_id: str) -> Document:
+        actions: list[Document] = self.model.programs[program]["actions"]
+        return next(action for action in actions if action["id"] == action_id)
+
+    @precondition(lambda self: self.requests)
+    @rule(back=st.integers(1, 20))
+    def ask_again(self, back: int) -> None:
+        """The same request gets the same answer, and takes nothing."""
+        request, decision_id = self.requests[-min(back, len(self.requests))]
+        assert self.services.decisions.decide(request).record.decision_id == decision_id
+
+    @rule(customer=customers, names=asked, draw=draws, ahead=st.sampled_from([0, HOUR, 9 * HOUR]))
+    def what_if(self, customer: Customer, names: tuple[str, ...], draw: float, ahead: int) -> None:
+        """A dry run, now or later, keeps what the model would keep then, and takes nothing."""
+        at_ms, now_ms = self.model.now_ms + ahead, self.model.now_ms
+        request = DecideRequest("dry", customer.id, names, dry_run=True, at_ms=at_ms)
+        self.model.now_ms = at_ms
+        expected = self._verdicts(customer, names)
+        self.model.now_ms = now_ms
+        self.draw = draw
+        self._compare(self.services.decisions.decide(request).record, expected)
+
+    # ── What becomes of it ────────────────────────────────────────────────────────────────────────────────
+
+    @precondition(lambda self: self.model.sendings)
+    @rule(
+        back=st.integers(1, 6),
+        status=st.sampled_from(["SENT", "SENT", "FAILED", "FAILED", "DELIVERED", "BOUNCED", "BOUNCED", "SKIPPED"]),
+        moment=st.sampled_from(["now", "now", "first", "last", "middle", "early", "late", "ahead"]),
+    )
+    def report(self, back: int, status: str, moment: str) -> None:
+        """In and out of order, in time and not."""
+        sending = self.model.sendings[-min(back, len(self.model.sendings))]
+        fits, now_ms = sending.fits, self.model.now_ms
+        at_ms = {
+            "now": now_ms,
+            "first": fits.from_ms,
+            "last": fits.until_ms,
+            "middle": (fits.from_ms + fits.until_ms) // 2,
+            "early": fits.from_ms - 5 * MINUTE,
+            "late": fits.until_ms + 1,
+            "ahead": now_ms + 30_000,
+        }[moment]
+        self._report(sending, status, at_ms)
+
+    @precondition(lambda self: any(s.status == "RESERVED" for s in self.model.sendings))
+    @rule(first=st.booleans())
+    def send(self, first: bool) -> None:
+        """A runner that does what it should: sends when it may, and says so."""
+        held = [s for s in self.model.sendings if s.status == "RESERVED"]
+        fits = held[0 if first else -1].fits
+        if fits.from_ms <= self.model.now_ms <= fits.until_ms:
+            self._report(held[0 if first else -1], "SENT", self.model.now_ms)
+
+    def _report(self, sending: Sending, status: str, at_ms: int) -> None:
+        def reported() -> bool:
+            result = self.services.feedback.report_activation(sending.decision_id, ActivationStatus(status), at_ms)
+            lapsed = self.model.now_ms > sending.fits.until_ms + GRACE
+            assert result.late == (max(at_ms, sending.decided_ms) > sending.fits.until_ms or lapsed)
+            return not result.duplicate
+
+        if at_ms > self.model.now_ms + TOLERANCE or at_ms < sending.decided_ms - TOLERANCE:
+            with pytest.raises(InvalidRequest):
+                reported()
+            return
+        is_news = self.model.accepts(sending, status)
+        if is_news is None:
+            with pytest.raises(Conflict):
+                reported()
+            self.forms.seen["conflict"] += 1
+            return
+        assert reported() == is_news
+        if is_news:
+            self.model.report(sending, status, at_ms)
+            self.forms.seen[f"{status} {'in time' if sending.in_time else ''}".strip()] += 1
+
+    @rule(
+        customer=customers,
+        name=st.sampled_from(["unsubscribe", "complaint", "bounce", "ignored", "ignored", "bought"]),
+        channel=st.sampled_from(["", "", "email", "sms"]),
+        ago=st.sampled_from([0, 10 * MINUTE, 5 * HOUR, 2 * DAY]),
+        back=st.integers(0, 4),
+    )
+    def outcome(self, customer: Customer, name: str, channel: str, ago: int, back: int) -> None:
+        """Of a decision of this customer or, wrongly, another, or of none."""
+        of = self.model.sendings[-back] if 0 < back <= len(self.model.sendings) else None
+        self._outcome(customer, name, channel, self.model.now_ms - ago, of)
+
+    def _outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
+        self.outcomes += 1
+        made = Outcome(
+            f"o{self.outcomes}",
+            customer.id,
+            name,
+            at_ms,
+            at_ms,
+            decision_id=of.decision_id if of else "",
+            channel=channel,
+        )
+        assert self.services.feedback.record_outcomes([made]) == (1, 0)
+        assert self.services.feedback.record_outcomes([made]) == (0, 1)
+        self.model.outcome(customer, name, channel, at_ms, of)
+
+    @rule(customer=customers, channel=st.one_of(channels, st.just("*")), hours=st.sampled_from([1, 5, 30, None]))
+    def suppress(self, customer: Customer, channel: str, hours: int | None) -> None:
+        self._suppress(customer, channel, hours)
+
+    def _suppress(self, customer: Customer, channel: str, hours: int | None) -> None:
+        until = None if hours is None else self.model.now_ms + hours * HOUR
+        self.services.administration.suppress(customer.id, channel, until)
+        self.model.suppress(customer, channel, float("inf") if until is None else until)
+
+    @rule(customer=customers, every=st.booleans())
+    def unsuppress(self, customer: Customer, every: bool) -> None:
+        """Lift what is in force, on one channel or on each."""
+        held = [key[1] for key in self.model.suppressed if key[0] == customer.id]
+        for channel in dict.fromkeys(held if every else held[:1]):
+            assert self.services.administration.unsuppress(customer.id, channel)
+            assert self.model.unsuppress(customer, channel)
+        assert self.services.administration.unsuppress(customer.id, "fax") is False
+
+    # ── What changes around it ────────────────────────────────────────────────────────────────────────────
+
+    @rule(policy=policies())
+    def publish_policy(self, policy: Document) -> None:
+        self.policies.publish_policy(json.dumps(policy), AUDIT)
+        self.model.policy = policy
+
+    @rule(program=st.one_of(programs("alpha"), programs("beta")))
+    def publish_program(self, program: Document) -> None:
+        self.policies.publish_program(json.dumps(program), AUDIT)
+        self.model.programs[program["name"]] = program
+
+    @rule(passes=st.sampled_from([1_000, 4 * MINUTE, 11 * MINUTE, 16 * MINUTE, HOUR, 3 * HOUR, 7 * HOUR, DAY]))
+    def wait(self, passes: int) -> None:
+        self._move(self.model.now_ms + passes)
+
+    @rule(days=st.integers(2, 33))
+    def wait_long(self, days: int) -> None:
+        self._move(self.model.now_ms + days * DAY)
+
+    @rule(seconds=st.integers(1, 59))
+    def clock_set_back(self, seconds: int) -> None:
+        """As clocks are, by less than the minute that reports are given."""
+        self._move(self.model.now_ms - 1000 * seconds)
+
+    def _move(self, now_ms: int) -> None:
+        self.clock.set(now_ms)
+        self.model.move_clock(now_ms)
+
+    # ── What must hold ────────────────────────────────────────────────────────────────────────────────────
+
+    @invariant()
+    def nothing_is_broken(self) -> None:
+        """Caps, quiet hours and budgets hold for what was sent; tokens are where the model has them."""
+        self.forms.steps += 1
+        if not hasattr(self, "model"):
+            return
+        for customer in CUSTOMERS.values():
+            own = [s for s in self.model.sendings if s.customer is customer]
+            assert list(violations(own)) == []
+        assert list(overspent(self.model.sendings)) == []
+        if self.keys:
+            levels = self.budgets.begin_levels(tuple(self.keys.values()), self.model.now_ms).result()
+            assert {key: levels[name] for key, name in self.keys.items()} == {
+                key: self.model.level(key) for key in self.keys
+            }

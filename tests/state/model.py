@@ -1,0 +1,335 @@
+"""A small, obviously right model of the guardrails: lists of what was sent when, and counting.
+
+It reads the published documents as people write them, and shares nothing with the code that decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, inf
+from typing import Any
+
+from tests.state.calendars import DAY, Label, bounds, label, labels, quiet_times
+
+GRACE = 60_000
+LONGEST_QUEUE = 31 * DAY
+SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+KEPT_TIMES = 64
+
+Document = dict[str, Any]
+Key = tuple[str, str, Label]
+"""Of a budget's counter: `PROGRAM/ID` or `/ID`, contacts or money, period."""
+
+
+def duration_ms(text: str) -> int:
+    """Of `15m`."""
+    return int(text[:-1]) * SECONDS[text[-1]] * 1000
+
+
+@dataclass(frozen=True)
+class Customer:
+    """Zone and consent to e-mail, as features; None where they are missing."""
+
+    id: str
+    timezone: str | None
+    email_ok: bool | None
+
+
+@dataclass(frozen=True)
+class Objection:
+    """Why not; `by` names the cap or budget."""
+
+    reason: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class Fits:
+    """May be sent in [from_ms, until_ms]; takes so much of these budgets."""
+
+    from_ms: int
+    until_ms: int
+    takes: Mapping[Key, int]
+
+
+@dataclass
+class Sending:
+    """One decision to contact a customer, and what became of it.
+
+    sent_ms: None if it was not sent. in_time: sent within its span, and reported while it held its slot.
+    decided, reported: when, in the order of everything that happened.
+    """
+
+    decision_id: str
+    customer: Customer
+    program: str
+    action: Document
+    policy_document: Document
+    program_document: Document
+    decided_ms: int
+    fits: Fits
+    decided: int
+    reported: int | None = None
+    status: str = "RESERVED"
+    sent_ms: int | None = None
+    in_time: bool = False
+
+    @property
+    def tags(self) -> list[str]:
+        tags: list[str] = self.action.get("tags", [])
+        return tags
+
+    @property
+    def counted(self) -> bool:
+        return bool(self.action.get("counts_toward_caps", True))
+
+    def may_come(self, now_ms: int) -> bool:
+        """Whether it is still reserved, and its lease, with the time for a report, not over."""
+        return self.status == "RESERVED" and now_ms <= self.fits.until_ms + GRACE
+
+
+def in_scope(scope: Document, owner: str, program: str, action: Document) -> bool:
+    """owner: the program whose document the scope stands in; empty for the contact policy."""
+    own = scope.get("program") == "this" or "action" in scope
+    return (
+        ("channel" not in scope or scope["channel"] == action["channel"])
+        and ("message" not in scope or scope["message"] == action["message"])
+        and ("tag" not in scope or scope["tag"] in action.get("tags", []))
+        and ("action" not in scope or scope["action"] == action["id"])
+        and (program == owner if own else scope.get("program") in (None, program))
+    )
+
+
+@dataclass
+class Model:
+    """What is published, and what happened."""
+
+    now_ms: int
+    customers: Mapping[str, Customer]
+    policy: Document
+    programs: dict[str, Document]
+    latest_ms: int = 0
+    happened: int = 0
+    sendings: list[Sending] = field(default_factory=list)
+    suppressed: dict[tuple[str, str, str], float] = field(default_factory=dict)  # customer, channel, reason → until
+    counted: list[tuple[str, str, str, str, int]] = field(default_factory=list)
+    """Outcomes by what rules pause: customer, kind of thing, outcome, thing, when."""
+
+    def move_clock(self, now_ms: int) -> None:
+        self.now_ms, self.latest_ms = now_ms, max(self.latest_ms, now_ms)
+
+    # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def verdict(self, customer: Customer, program: str, action: Document) -> Fits | Objection:
+        """Whether a contact is allowed now, by the documents in force."""
+        document, channel = self.programs[program], action["channel"]
+        consent = self.policy["consent"]
+        if channel in consent["features"] and not (
+            consent["default"] == "allow" if customer.email_ok is None else customer.email_ok
+        ):
+            return Objection("NO_CONSENT")
+        if reason := self.suppression(customer, channel):
+            return Objection(reason)
+        if self.is_paused(customer, program, action):
+            return Objection("SUPPRESSED_BY_OUTCOME")
+        span = self.span(customer, document, channel)
+        if isinstance(span, Objection):
+            return span
+        rules = [("", cap) for cap in self.policy["caps"]] + [(program, cap) for cap in document["caps"]]
+        ignores = action.get("ignores_caps", [])
+        binding = [
+            (owner, cap)
+            for owner, cap in rules
+            if ignores != "all" and cap["id"] not in ignores and in_scope(cap.get("scope", {}), owner, program, action)
+        ]
+        for _, cap in binding:
+            if "calendar" in cap and customer.timezone is None:
+                return Objection("TIMEZONE_UNKNOWN")
+        for owner, cap in binding:
+            if self.could_hold(cap, owner, customer, *span) >= cap.get("limit", 1):
+                return Objection("FREQUENCY_CAP", cap["id"])
+        takes: dict[Key, int] = {}
+        for owner, budget in self.budgets(program):
+            amount = round(action.get("cost", 0) * 1_000_000) if "money" in budget else 1
+            if amount == 0 or not in_scope(budget.get("scope", {}), owner, program, action):
+                continue
+            key = self.key(owner, budget, span[0])
+            if self.level(key) + amount > self.allowed(budget, span[0]):
+                return Objection("VOLUME_LIMIT", budget["id"])
+            takes[key] = amount
+        return Fits(*span, takes)
+
+    def suppression(self, customer: Customer, channel: str) -> str | None:
+        """The reason why nothing may go out on the channel; what an outcome brought comes first, then its own."""
+        for on in (channel, "*"):
+            for reason in ("SUPPRESSED_BY_OUTCOME", "SUPPRESSED"):
+                if self.now_ms < self.suppressed.get((customer.id, on, reason), -inf):
+                    return reason
+        return None
+
+    def is_paused(self, customer: Customer, program: str, action: Document) -> bool:
+        for rule in self.policy["pause_on"]:
+            within, lasts = duration_ms(rule["within"]), duration_ms(rule["for"])
+            for thing in things(rule["pauses"], program, action, action["channel"]):
+                asked = (customer.id, rule["pauses"], rule["outcome"], thing)
+                times = sorted(at for *what, at in self.counted if tuple(what) == asked)[-KEPT_TIMES:]
+                for at in times:
+                    together = sum(at - within < other <= at for other in times)
+                    if together >= rule["count"] and self.now_ms < at + lasts:
+                        return True
+        return False
+
+    def span(self, customer: Customer, document: Document, channel: str) -> tuple[int, int] | Objection:
+        """From now or the end of quiet hours, for the lease, but not into the next quiet hours."""
+        rests = [
+            quiet
+            for quiet in (*self.policy["quiet_hours"], *document["quiet_hours"])
+            if channel in quiet.get("channels", [channel])
+        ]
+        lease = duration_ms(document["lease"])
+        if not rests:
+            return self.now_ms, self.now_ms + lease
+        if customer.timezone is None:
+            return Objection("TIMEZONE_UNKNOWN")
+        moment = self.now_ms
+        while True:
+            holding = [
+                (end, quiet["when_quiet"])
+                for quiet in rests
+                for start, end in quiet_times(quiet, customer.timezone, moment, moment)
+                if start <= moment < end
+            ]
+            if not holding:
+                break
+            if any(when_quiet == "discard" for _, when_quiet in holding) or moment - self.now_ms > LONGEST_QUEUE:
+                return Objection("QUIET_HOURS")
+            moment = max(end for end, _ in holding)
+        begins = (
+            start
+            for quiet in rests
+            for start, _ in quiet_times(quiet, customer.timezone, moment, moment + lease)
+            if start > moment
+        )
+        return moment, min(moment + lease, *(start - 1 for start in begins), moment + lease)
+
+    # ── Counting ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def could_hold(self, cap: Document, owner: str, customer: Customer, from_ms: int, until_ms: int) -> int:
+        """The most others that could be in one of the cap's windows together with a contact of this span."""
+        others = [
+            (s.fits.from_ms, s.fits.until_ms) if s.sent_ms is None else (s.sent_ms, s.sent_ms)
+            for s in self.sendings
+            if s.customer is customer
+            and s.counted
+            and in_scope(cap.get("scope", {}), owner, s.program, s.action)
+            and (s.may_come(self.now_ms) or holds(cap, s))
+        ]
+        if "calendar" in cap:
+            assert customer.timezone is not None
+            unit, first = cap["calendar"], cap.get("week_starts", "mon")
+            named = [labels(unit, *other, customer.timezone, first) for other in others]
+            windows = labels(unit, from_ms, until_ms, customer.timezone, first)
+            return max(sum(window in names for names in named) for window in windows)
+        length = duration_ms(cap.get("rolling") or cap["gap"])
+        starts = {from_ms - length + 1, *(f - length + 1 for f, _ in others), *(u for _, u in others)}
+        return max(
+            sum(f < start + length and u >= start for f, u in others)
+            for start in starts
+            if from_ms - length < start <= until_ms
+        )
+
+    def budgets(self, program: str) -> Iterator[tuple[str, Document]]:
+        """Those in force for a program, with the program whose document they stand in."""
+        yield from (("", budget) for budget in self.policy["budgets"])
+        for budget in self.programs[program]["budgets"]:
+            yield program, {"scope": {"program": "this"}, **budget}
+
+    def key(self, owner: str, budget: Document, at_ms: int) -> Key:
+        period = label(budget["per"], at_ms, budget.get("timezone", "UTC"), budget.get("week_starts", "mon"))
+        return f"{owner}/{budget['id']}", "money" if "money" in budget else "contacts", period
+
+    def level(self, key: Key) -> int:
+        """What was sent, and what may still be."""
+        return sum(s.fits.takes.get(key, 0) for s in self.sendings if s.sent_ms is not None or s.may_come(self.now_ms))
+
+    def allowed(self, budget: Document, at_ms: int) -> int:
+        limit = round(budget["money"] * 1_000_000) if "money" in budget else budget["limit"]
+        if "pace" not in budget:
+            return int(limit)
+        start, end = bounds(budget["per"], at_ms, budget.get("timezone", "UTC"), budget.get("week_starts", "mon"))
+        return ceil(limit * Fraction(at_ms - start, end - start))
+
+    # ── What became of it ─────────────────────────────────────────────────────────────────────────────────
+
+    def accepts(self, sending: Sending, status: str) -> bool | None:
+        """Whether a report says something new; None if it contradicts what is known."""
+        after_sent = ("DELIVERED", "BOUNCED")
+        if sending.status == "RESERVED" or (sending.status == "SENT" and status in after_sent):
+            return True
+        if sending.status == status or (sending.status in after_sent and status == "SENT"):
+            return False
+        return None
+
+    def report(self, sending: Sending, status: str, at_ms: int) -> None:
+        """A report that says something new."""
+        self.happened += 1
+        if status in ("FAILED", "SKIPPED"):
+            sending.status = status
+            return
+        if sending.status == "RESERVED":
+            sending.sent_ms = max(at_ms, sending.decided_ms)
+            fits = sending.fits
+            on_time = fits.from_ms <= sending.sent_ms <= fits.until_ms
+            # By the latest time that the clock ever showed: what had lapsed then may have been given away.
+            sending.in_time = on_time and self.latest_ms <= fits.until_ms + GRACE
+            sending.reported = self.happened
+        sending.status = status
+
+    def outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
+        """It suppresses, and is counted under whatever a rule in force may pause for it."""
+        for rule in self.policy["suppress_on"]:
+            if rule["outcome"] == name:
+                on = "*" if rule["channels"] == "all" or not channel else channel
+                until = at_ms + duration_ms(rule["for"]) if "for" in rule else inf
+                key = (customer.id, on, "SUPPRESSED_BY_OUTCOME")
+                self.suppressed[key] = max(until, self.suppressed.get(key, -inf))
+        of = of if of is not None and of.customer is customer else None
+        program, action = (of.program, of.action) if of is not None else ("", None)
+        on = channel or (action["channel"] if action is not None else "")
+        kinds = dict.fromkeys(rule["pauses"] for rule in self.policy["pause_on"] if rule["outcome"] == name)
+        for kind in kinds:
+            for thing in things(kind, program, action, on):
+                self.counted.append((customer.id, kind, name, thing, at_ms))
+
+    def suppress(self, customer: Customer, channel: str, until: float) -> None:
+        self.suppressed[customer.id, channel, "SUPPRESSED"] = until
+
+    def unsuppress(self, customer: Customer, channel: str) -> bool:
+        """Whether there was anything to lift, in force or over."""
+        gone = [key for key in self.suppressed if key[:2] == (customer.id, channel)]
+        for key in gone:
+            del self.suppressed[key]
+        return bool(gone)
+
+
+def things(kind: str, program: str, action: Document | None, channel: str) -> list[str]:
+    """What outcomes of a contact are counted by, and what a rule of this kind pauses."""
+    if kind == "all":
+        return ["everything"]
+    if kind == "channel":
+        return [channel] if channel else []
+    if action is None:
+        return []
+    return list(action.get("tags", [])) if kind == "tag" else [f"{program} {action['id']}"]
+
+
+def holds(cap: Document, sending: Sending) -> bool:
+    """Whether a contact that can no longer come holds a slot of the cap."""
+    match cap.get("counts", "activated"):
+        case "reserved":
+            return True
+        case "activated":
+            return sending.sent_ms is not None
+    return sending.sent_ms is not None and sending.status != "BOUNCED"
