@@ -12,7 +12,17 @@ import sys
 
 import typer
 
-from decision_service.cli import auditing, customers, decisions, experiments, learning, programs, running, simulating
+from decision_service.cli import (
+    auditing,
+    customers,
+    decisions,
+    experiments,
+    learning,
+    programs,
+    running,
+    simulating,
+    timelines,
+)
 from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
 from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
 
@@ -43,6 +53,7 @@ for function, panel in (
     (programs.schema, "Programs"),
     (simulating.simulate, "Programs"),
     (customers.customer, "Customers"),
+    (timelines.timeline, "Customers"),
     (customers.suppress, "Customers"),
     (customers.unsuppress, "Customers"),
     (customers.suppress_import, "Customers"),

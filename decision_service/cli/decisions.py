@@ -117,10 +117,20 @@ def _shown(answer: Answer) -> dict[str, object]:
 
 
 def explain(decision_id: str, target: Target = "", home: Home = None, as_json: AsJson = False) -> None:
-    """Why a decision was made: the funnel, probabilities, features. Asks the ledger, then the warehouse."""
+    """Why a decision was made: the funnel and what would change it, probabilities, contributions, features.
+
+    Asks the service, then the warehouse.
+    """
     explanation = _explained(decision_id, target, home)
     if as_json:
-        print_json({"text": explanation.text, "funnel": [asdict(step) for step in explanation.funnel]})
+        print_json(
+            {
+                "text": explanation.text,
+                "funnel": [asdict(step) for step in explanation.funnel],
+                "runner_up": explanation.runner_up,
+                "contributions": [asdict(part) for part in explanation.contributions],
+            }
+        )
     else:
         print(explanation.text)
 

@@ -142,6 +142,8 @@ def _lines(
     if len(parts) > 1:
         lines.append("Programs")
         lines.extend(_competing(part, part is decided) for part in parts)
+        if decided.candidate.probability < max(part.candidate.probability for part in parts):
+            lines.append(f"   {record.program} decided as exploration (draw {record.draw:.6f})")
     for part in parts:
         lines.extend(_program_lines(record, part, funnels[part.program.name], alone=len(parts) == 1))
     lines.extend(_attribution_lines(record, attribution))

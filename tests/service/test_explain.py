@@ -137,6 +137,14 @@ def test_every_program_that_competed_is_explained_the_one_that_decided_first(wor
     assert "Features of p: those of q" in text
 
 
+def test_a_program_that_decided_as_exploration_is_said(world: World) -> None:
+    """The less probable one, drawn by the first part of the draw's range."""
+    record = world.decide(programs=("p", "q"), context={"basket": 100.0})
+    text = world.inquiry.explain(record.decision_id).text
+    assert (record.program, record.program_probability) == ("p", pytest.approx(0.05))
+    assert "p decided as exploration (draw 0.000000)" in text
+
+
 def test_what_shares_do_shows_in_probabilities_before_and_after(world: World) -> None:
     """The favourite is held to 30 %; what it would have had stands beside it."""
     world.policies.publish_program(OTHER.replace("lever: 0.5", "lever: 0.5, max_share: 30%"), AUDIT)
