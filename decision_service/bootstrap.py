@@ -106,15 +106,6 @@ def open_catalogue(settings: Settings, features: RefreshableSource) -> MlflowCat
     return MlflowCatalogue(settings.tracking_uri, VwScorer, knows_service)
 
 
-def open_past_models(settings: Settings) -> MlflowCatalogue:
-    """The models of the MLflow registry by version, for explanations; whether their features are served is not asked,
-    since the record has them."""
-    from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
-    from decision_service.adapters.vw import VwScorer
-
-    return MlflowCatalogue(settings.tracking_uri, VwScorer, lambda _: True)
-
-
 def open_registry(settings: Settings) -> MlflowCatalogue:
     """The same models for those who score what was logged, whatever features are served today."""
     from decision_service.adapters.mlflow_catalogue import MlflowCatalogue

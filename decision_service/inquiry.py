@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from decision_service.core import encoding
 from decision_service.core.decide import decide
 from decision_service.core.eligibility import Rules
 from decision_service.core.errors import ModelRejected, NotFound, Unavailable
 from decision_service.core.explain import Attribution, Explanation, explain
-from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.program import Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import DecisionRecord
 from decision_service.core.replay import ReplayResult, compare, inputs_of
+from decision_service.core.simulate import Versions
 from decision_service.core.standing import Standing, standing
 from decision_service.ports import Catalogue, Clock, Ledger, PolicyStore
 
@@ -40,8 +39,7 @@ class Inquiry:
 
     def explain_record(self, record: DecisionRecord) -> Explanation:
         """The funnel of one decision, or of a dry run, under the versions it was made with; see `explained`."""
-        policies = self._policies
-        return explained(record, policies.program_at, policies.policy_at, self._rules, self._catalogue)
+        return explained(record, self._policies, self._rules, self._catalogue)
 
     def customer(self, customer_id: str) -> Standing:
         """What is known of a customer now, under what is published now; of an unknown one, the groups."""
@@ -64,21 +62,15 @@ class Inquiry:
         return compare(record, decide(inputs, self._rules, models, record.draw))
 
 
-def explained(
-    record: DecisionRecord,
-    program_at: Callable[[str, int], Program],
-    policy_at: Callable[[int], ContactPolicy],
-    rules: Rules,
-    catalogue: Catalogue,
-) -> Explanation:
+def explained(record: DecisionRecord, versions: Versions, rules: Rules, catalogue: Catalogue) -> Explanation:
     """Explain a record by the versions and the model that it names.
 
     Raises:
         NotFound: a version of the program or the contact policy is not known any more.
     """
-    programs = {c.program: program_at(c.program, c.program_version) for c in record.candidates}
+    programs = {c.program: versions.program_at(c.program, c.program_version) for c in record.candidates}
     attribution = _attribution(record, programs[record.program], catalogue)
-    return explain(record, programs, policy_at(record.policy_version), rules, attribution)
+    return explain(record, programs, versions.policy_at(record.policy_version), rules, attribution)
 
 
 def _attribution(record: DecisionRecord, program: Program, catalogue: Catalogue) -> Attribution:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from decision_service import bootstrap
 from decision_service.adapters.clocks import clock_from
 from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Unavailable
-from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.program import Program
 from decision_service.core.values import ValueType
 from decision_service.settings import Settings
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.audit import Asked, Report
-    from decision_service.core.explain import Explanation
-    from decision_service.core.record import DecisionRecord
+    from decision_service.core.simulate import Versions
     from decision_service.ports import PolicyVersion, ProgramVersion, Warehouse
+    from decision_service.simulation.report import SimulationReport
     from decision_service.tables import Table
     from training.pipeline import Plan
     from training.promote import Entry
@@ -256,37 +256,6 @@ def audit(settings: Settings, asked: Asked | None = None, acknowledged: Iterable
     return audit_warehouse(bootstrap.open_warehouse(settings), policies, asked, acknowledged)
 
 
-def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation | None:
-    """The explanation of a decision that the ledger no longer retains; None if the warehouse has none either."""
-    from decision_service.codec import decode_record
-    from decision_service.core.explain import explain
-
-    warehouse = bootstrap.open_warehouse(settings)
-    rows = warehouse.query("SELECT record FROM decisions WHERE decision_id = $id", {"id": decision_id}).to_pylist()
-    if not rows:
-        return None
-    record = decode_record(rows[0]["record"])
-    try:
-        policies = bootstrap.open_policies(settings)
-        program = policies.program_at(record.program, record.program_version)
-        return explain(record, program, policies.policy_at(record.policy_version))
-    except Unavailable:
-        # Without the ledger the warehouse's copy of the program will do; only caps of the policy go unnamed.
-        return explain(record, _program_in(warehouse, record), ContactPolicy())
-
-
-def _program_in(warehouse: Warehouse, record: DecisionRecord) -> Program:
-    from decision_service.documents import parse_program
-
-    found = warehouse.query(
-        "SELECT document FROM program_versions WHERE program = $program AND version = $version",
-        {"program": record.program, "version": record.program_version},
-    ).to_pylist()
-    if not found:
-        raise NotFound("program version", f"{record.program} {record.program_version}", "run `nba join`")
-    return parse_program(found[0]["document"], record.program_version)
-
-
 def _chosen(settings: Settings, program: str) -> Mapping[str, Program]:
     programs = bootstrap.open_policies(settings).current().programs
     if not programs:
@@ -296,3 +265,51 @@ def _chosen(settings: Settings, program: str) -> Mapping[str, Program]:
     if program not in programs:
         raise NotFound("program", program, f"published are {', '.join(sorted(programs))}")
     return {program: programs[program]}
+
+
+def simulate(
+    settings: Settings,
+    document: str,
+    contact_policy_document: str,
+    from_ms: int,
+    until_ms: int,
+    features: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> SimulationReport:
+    """Logged decisions of [from_ms, until_ms) replayed through a proposed program, and contact policy if one is given.
+
+    Raises:
+        InvalidRequest: every mistake of both documents and of the period.
+        NotFound, ModelRejected: what decisions were made with is no longer there.
+    """
+    from decision_service.adapters.cel_rules import CelRules
+    from decision_service.documents import Surroundings
+    from decision_service.simulation.proposal import check
+    from decision_service.simulation.run import simulate as run
+    from decision_service.simulation.versions import WarehouseVersions
+
+    warehouse = bootstrap.open_warehouse(settings)
+    versions: Versions
+    beside: Surroundings | None
+    try:
+        policies = bootstrap.open_policies(settings)
+    except Unavailable:  # the warehouse has copies, so a home can be studied when nothing runs in it
+        versions, beside = WarehouseVersions(warehouse), None
+    else:
+        versions, beside = policies, Surroundings(policies.current().policy, lambda _: None)
+    proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
+    models = bootstrap.open_registry(settings)
+    return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))
+
+
+def last_day(settings: Settings) -> tuple[int, int]:
+    """The 24 hours up to the last decision in the warehouse, as [from_ms, until_ms).
+
+    Raises:
+        InvalidRequest: it has none.
+    """
+    rows = bootstrap.open_warehouse(settings).query("SELECT max(decided_at_ms) AS last_ms FROM decisions").to_pylist()
+    if rows[0]["last_ms"] is None:
+        raise InvalidRequest.of("period", "the warehouse has no decisions yet; run `nba load` or wait for the loader")
+    until_ms = rows[0]["last_ms"] + 1
+    return until_ms - 86_400_000, until_ms
