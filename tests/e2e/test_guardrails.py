@@ -1,0 +1,67 @@
+"""Every guardrail at once, contested by many clients, and audited from the warehouse afterwards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from decision_service import bootstrap
+from decision_service.audit.budgets import SPENT
+from decision_service.audit.facts import Asked, gather
+from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.sandbox import Sandbox
+from decision_service.settings import Settings
+from tests.e2e import guarded
+
+DECIDES = int(os.environ.get("NBA_TEST_DECIDES", "8000"))
+"""100,000 take several minutes: NBA_TEST_DECIDES=100000 pytest --timeout 0 tests/e2e/test_guardrails.py."""
+
+CLIENTS, CUSTOMERS = 16, 200
+
+EXCLUDED = "SELECT DISTINCT reason, detail FROM exclusion_facts"
+DEGRADED = "SELECT DISTINCT reason FROM (SELECT unnest(degradations) AS reason FROM decisions)"
+QUEUED = "SELECT DISTINCT channel FROM decisions WHERE send_at IS NOT NULL"
+ARBITRATED = "SELECT count(*) AS decisions FROM decisions WHERE len(others) > 0 AND action <> 'NO_ACTION'"
+
+
+@pytest.mark.slow
+def test_guardrails_hold_and_bite(tmp_path: Path) -> None:
+    """16 clients, 200 customers, 4 programs on 3 channels, two workers: no cap, gap, quiet hour, suppression, budget or
+    holdout is violated and no decision lost; and each of them did stop somebody."""
+    with Sandbox(Settings(workers=2), tmp_path, guarded.START_MS) as sandbox:
+        guarded.prepare(sandbox, CUSTOMERS, DECIDES)
+        run = guarded.run(sandbox, decides=DECIDES, clients=CLIENTS, customers=CUSTOMERS)
+        sandbox.drain()
+        report = sandbox.audit(run.acknowledged)
+        assert report.first == []
+        assert report.violations == 0
+        assert all(section.to_check == () for section in report.sections)
+        assert report.section("missing").checked == len(set(run.acknowledged)) >= DECIDES * 0.99
+        assert run.failed < DECIDES // 100
+
+        # They were contested: every cap, budget, quiet hour and suppression was somebody's reason.
+        warehouse = sandbox.warehouse
+        reasons: dict[str, set[str]] = {}
+        for row in warehouse.query(EXCLUDED).to_pylist():
+            reasons.setdefault(row["reason"], set()).add(row["detail"])
+        document, programs = guarded.documents(guarded.simulated_hours(DECIDES))
+        policy = parse_contact_policy(document)
+        budgets = {b.id for b in policy.budgets} | {b.id for text in programs for b in parse_program(text).budgets}
+        assert reasons["FREQUENCY_CAP"] > {cap.id for cap in policy.caps}  # and some program's
+        assert reasons["VOLUME_LIMIT"] == budgets - {"summer_in_all"}
+        assert reasons["QUIET_HOURS"] == {"early_texts", "dinner"}
+        assert reasons["SUPPRESSED_BY_OUTCOME"] == {"unsubscribe", "complaint", "dismissed"}
+        assert {"SUPPRESSED", "NO_CONSENT", "HOLDOUT"} <= reasons.keys()
+        assert "CAP_RACE_LOST" in warehouse.query(DEGRADED).column("reason").to_pylist()
+        assert set(warehouse.query(QUEUED).column("channel").to_pylist()) == {"email", "push"}
+        assert warehouse.query(ARBITRATED).column("decisions").to_pylist()[0] > DECIDES // 20
+        assert run.reports.keys() == {"SENT", "DELIVERED", "BOUNCED", "FAILED", "SKIPPED"}
+
+        # And budgets were used up: the fullest period of each by most of its limit.
+        facts = gather(warehouse, bootstrap.open_policies(sandbox.settings), Asked())
+        fullest: dict[str, float] = {}
+        for row in facts.query(SPENT).to_pylist():
+            fullest[row["id"]] = max(fullest.get(row["id"], 0.0), row["spent"] / row["most"])
+        assert {name for name, share in fullest.items() if share >= 0.8} == reasons["VOLUME_LIMIT"]
