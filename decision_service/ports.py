@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from decision_service.core.customer import Contact, CustomerState, Suppression
 from decision_service.core.decide import Scorer
-from decision_service.core.errors import NbaError
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.core.record import (
     Activation,
@@ -431,35 +430,4 @@ class Simulations(Protocol):
             Unavailable: no simulator answers, or not within `timeout_s`.
             Overloaded: others wait for one already.
         """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class SimulationTask:
-    """A simulation that somebody waits for; see `Simulations.run`."""
-
-    id: str
-    document: str
-    contact_policy_document: str
-    from_ms: int
-    until_ms: int
-
-
-class SimulationTasks(Protocol):
-    """The simulator's end of `Simulations`. Every method may raise Unavailable."""
-
-    def take(self) -> SimulationTask | None:
-        """The task that has waited longest, None if none waits."""
-        ...
-
-    def wanted(self, task: SimulationTask) -> bool:
-        """Whether somebody still waits for it."""
-        ...
-
-    def report(self, task: SimulationTask, report: str) -> None:
-        """Answer with the report."""
-        ...
-
-    def refuse(self, task: SimulationTask, error: NbaError) -> None:
-        """Answer with an error."""
         ...

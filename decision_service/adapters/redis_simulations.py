@@ -13,7 +13,7 @@ import time
 
 from decision_service.adapters.redis_wire import Wire
 from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Overloaded, Unavailable, Violation
-from decision_service.ports import SimulationTask
+from decision_service.simulation.tasks import SimulationTask
 
 _WAITING = "nba:{simulations}:waiting"
 _AT_WORK = "nba:{simulations}:at_work"

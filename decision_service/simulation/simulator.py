@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from decision_service.core.errors import NbaError, Unavailable
-from decision_service.ports import SimulationTask, SimulationTasks
+from decision_service.simulation.tasks import SimulationTask, SimulationTasks
 
 log = logging.getLogger(__name__)
 
