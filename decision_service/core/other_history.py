@@ -15,6 +15,9 @@ _SENT_AS = {
     ActivationStatus.BOUNCED: ContactStatus.BOUNCED,
 }
 
+RACE_MS = 60_000
+"""Longer than any two decisions about one customer race each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -42,6 +45,7 @@ class OtherHistory:
     """What is other in the customers' contacts and in the budgets than was logged."""
 
     _courses: dict[str, dict[str, _Course]] = field(default_factory=dict)  # customer → decision → course
+    _latest: dict[str, list[tuple[int, Contact]]] = field(default_factory=dict)  # customer → decided at, contact
     _levels: dict[str, int] = field(default_factory=dict)  # `Token.key` → simulated less logged
     _due: list[tuple[int, str, int]] = field(default_factory=list)  # changes of levels to come, the next first
 
@@ -56,6 +60,13 @@ class OtherHistory:
             return logged.state
         contacts.sort(key=lambda c: (c.from_ms, c.decision_id))
         return replace(logged.state, contacts=tuple(contacts))
+
+    def unseen(self, logged: DecisionRecord, state: CustomerState) -> list[Contact]:
+        """Contacts of decisions made at the same time and committed before, which `state` does not have."""
+        since_ms = logged.decided_at_ms - RACE_MS
+        seen = {contact.decision_id for contact in state.contacts}
+        latest = self._latest.get(logged.request.customer_id, ())
+        return [c for decided_at_ms, c in latest if decided_at_ms >= since_ms and c.decision_id not in seen]
 
     def levels(self, logged: DecisionRecord, keys: Iterable[str]) -> Mapping[str, int]:
         """What would have been taken of the budgets, as to these keys: the logged levels themselves where nothing is
@@ -73,6 +84,10 @@ class OtherHistory:
         A contact that only the simulation made fares as the logged one of its decision did, as much later or earlier
         as it was planned; where nothing was logged to go out, it is sent when planned.
         """
+        if would_be.contact is not None:
+            since_ms = logged.decided_at_ms - RACE_MS
+            latest = [one for one in self._latest.get(logged.request.customer_id, ()) if one[0] >= since_ms]
+            self._latest[logged.request.customer_id] = [*latest, (logged.decided_at_ms, would_be.contact)]
         if was == would_be:
             return
         if was.contact != would_be.contact:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from decision_service.core.budgets import level_keys
-from decision_service.core.decide import Entrant, Inputs, Scorer, decide
+from decision_service.core.decide import Entrant, Inputs, Scorer, decide, recheck
 from decision_service.core.eligibility import Rules
 from decision_service.core.other_effects import OtherEffects
 from decision_service.core.other_history import NOTHING, Effect, OtherHistory
@@ -62,7 +62,8 @@ class Simulated:
 
 
 class Simulation:
-    """Replays decisions through a proposed program and contact policy; feed it in the order of time."""
+    """Replays decisions through a proposed program and contact policy; feed it in the order of time, those of one
+    customer in the order in which they were committed."""
 
     def __init__(
         self,
@@ -113,7 +114,7 @@ class Simulation:
         inputs = Inputs(logged.request, entrants, policy, state, logged.decided_at_ms, levels)
         decision = decide(inputs, self._rules, self._models(candidates, entrants), logged.draw)
         proposed = record_of(inputs, decision, decision_id=logged.decision_id)
-        if _lost_race(logged) and (proposed.program, proposed.drawn) == (logged.program, logged.drawn):
+        if self._loses_race(logged, inputs, proposed):
             proposed = replace(
                 proposed,
                 chosen=NO_ACTION,
@@ -124,6 +125,20 @@ class Simulation:
             )
         self._history.add(logged, self._effect(logged), self._effect(proposed), reports)
         return Simulated(logged, proposed, other_history=state is not logged.state)
+
+    def _loses_race(self, logged: DecisionRecord, inputs: Inputs, proposed: DecisionRecord) -> bool:
+        """Whether the last slot is gone by the time of the commit. The log tells if it was for the action drawn;
+        otherwise the contacts do that were committed since the customer's state was read."""
+        if logged.chosen != logged.drawn and (proposed.program, proposed.drawn) == (logged.program, logged.drawn):
+            return True
+        if not proposed.is_contact:
+            return False
+        unseen = self._history.unseen(logged, inputs.state)
+        if not unseen:
+            return False
+        fresh = replace(inputs, state=replace(inputs.state, contacts=(*inputs.state.contacts, *unseen)))
+        entrant = inputs.entrants[[e.program.name for e in inputs.entrants].index(proposed.program)]
+        return recheck(fresh, proposed.program, entrant.program.action(proposed.drawn)) is not None
 
     def _entrants(self, logged: DecisionRecord, candidates: Sequence[Candidate]) -> tuple[Entrant, ...]:
         entrants = [Entrant(self._version(c.program, c.program_version), c.features) for c in candidates]
@@ -169,10 +184,6 @@ class Simulation:
             else self._versions.program_at(record.program, record.program_version)
         )
         return Effect(reserved_contact(record, program.action(record.chosen)), record.reservation.tokens)
-
-
-def _lost_race(record: DecisionRecord) -> bool:
-    return record.chosen != record.drawn
 
 
 def _asked_model(candidate: Candidate, is_contest: bool) -> bool:

@@ -20,8 +20,12 @@ SELECT decided_at_ms FROM decisions
 WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms ORDER BY decided_at_ms
 """
 _RECORDS = """
-SELECT record FROM decisions
-WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms ORDER BY decided_at_ms, log_shard, log_sequence
+SELECT record FROM (
+    SELECT record, log_shard, log_sequence,
+           max(decided_at_ms) OVER (PARTITION BY log_shard ORDER BY log_sequence) AS committed_at_ms
+    FROM decisions WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms
+) AS period
+ORDER BY committed_at_ms, log_shard, log_sequence
 """
 _REPORTS = """
 SELECT decision_id, customer_id, status, at_ms, received_at_ms, detail, late FROM activations
@@ -110,7 +114,7 @@ class DecisionLog:
         return self._count
 
     def __iter__(self) -> Iterator[Logged]:
-        """Each once, in the order of time; those of one millisecond in the order of the log."""
+        """Each once, in the order of time; those of one customer in the order in which they were committed."""
         for from_ms, until_ms in zip(self._cuts, self._cuts[1:], strict=False):
             period = {"from_ms": from_ms, "until_ms": until_ms}
             reports = self._reports(period)
