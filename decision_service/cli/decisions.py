@@ -123,12 +123,18 @@ def explain(decision_id: str, target: Target = "", home: Home = None, as_json: A
     """
     explanation = _explained(decision_id, target, home)
     if as_json:
+        record = explanation.record
         print_json(
             {
+                "decision_id": record.decision_id,
+                "program": record.program,
+                "action": record.chosen,
+                "probability": record.probability,
                 "text": explanation.text,
                 "funnel": [asdict(step) for step in explanation.funnel],
-                "runner_up": explanation.runner_up,
-                "contributions": [asdict(part) for part in explanation.contributions],
+                "is_exploration": explanation.is_exploration,
+                "group_because": explanation.group_because,
+                **asdict(explanation.attribution),
             }
         )
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decision_service import messages, record_messages
 from decision_service.administration import ProgramSummary
 from decision_service.core.contributions import Contribution
-from decision_service.core.explain import Explanation, FunnelStep
+from decision_service.core.explain import Attribution, Explanation, FunnelStep
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
 from decision_service.core.record import ModelVersion
@@ -107,8 +107,13 @@ def explanation_from_pb(message: pb.ExplainDecisionResponse) -> Explanation:
         text=message.text,
         funnel=tuple(map(_step, message.funnel)),
         record=record_messages.record_from_pb(message.record),
-        runner_up=message.runner_up,
-        contributions=tuple(Contribution(part.input, part.value, part.amount) for part in message.contributions),
+        attribution=Attribution(
+            message.runner_up,
+            tuple(Contribution(part.input, part.value, part.amount) for part in message.contributions),
+            message.contributions_missing,
+        ),
+        is_exploration=message.is_exploration,
+        group_because=dict(message.group_because),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from decision_service.core import wording
 from decision_service.core.contributions import Contribution
@@ -56,15 +56,23 @@ class Attribution:
     missing: str = ""
 
 
+NO_ATTRIBUTION = Attribution()
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """For people (`text`) and for programs (the rest). The program that decided comes first in the funnel."""
+    """For people (`text`) and for programs (the rest). The program that decided comes first in the funnel.
+
+    is_exploration: something else was more probable, another action of the program that decided or another program.
+    group_because: program → where the customer's group in it comes from; see `Objections.group_because`.
+    """
 
     text: str
     funnel: tuple[FunnelStep, ...]
     record: DecisionRecord
-    runner_up: str = ""
-    contributions: tuple[Contribution, ...] = ()
+    attribution: Attribution = NO_ATTRIBUTION
+    is_exploration: bool = False
+    group_because: Mapping[str, str] = field(default_factory=dict)
 
 
 def explain(
@@ -72,10 +80,9 @@ def explain(
     programs: Mapping[str, Program],
     policy: ContactPolicy,
     rules: Rules,
-    attribution: Attribution | None = None,
+    attribution: Attribution = NO_ATTRIBUTION,
 ) -> Explanation:
     """Explain a record. programs: name → the version that took part; policy: the version it was decided under."""
-    attribution = attribution or Attribution()
     inputs = inputs_of(record, programs, policy)
     parts = [
         _Part(entrant.program, candidate, Objections(inputs, entrant, candidate, rules))
@@ -85,7 +92,8 @@ def explain(
     funnels = {part.program.name: part.funnel(record) for part in parts}
     text = "\n".join(_lines(record, parts, funnels, attribution))
     funnel = tuple(step for steps in funnels.values() for step in steps)
-    return Explanation(text, funnel, record, attribution.runner_up, attribution.contributions)
+    because = {part.program.name: part.objections.group_because for part in parts}
+    return Explanation(text, funnel, record, attribution, _explores_program(record) or _explores(record), because)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ def _lines(
     if len(parts) > 1:
         lines.append("Programs")
         lines.extend(_competing(part, part is decided) for part in parts)
-        if decided.candidate.probability < max(part.candidate.probability for part in parts):
+        if _explores_program(record):
             lines.append(f"   {record.program} decided as exploration (draw {record.draw:.6f})")
     for part in parts:
         lines.extend(_program_lines(record, part, funnels[part.program.name], alone=len(parts) == 1))
@@ -242,11 +250,20 @@ def _chosen_by(record: DecisionRecord, candidate: Candidate) -> str:
     if candidate.program != record.program:
         return by
     if candidate.policy is PolicyKind.MODEL:
-        top = max(candidate.options, key=lambda o: o.probability)
-        by += ", the most probable one" if top.action == record.drawn else ", as exploration"
+        by += ", as exploration" if _explores(record) else ", the most probable one"
     if candidate.policy in (PolicyKind.MODEL, PolicyKind.UNIFORM) or record.others:
         by += f" (draw {record.draw:.6f})"
     return by
+
+
+def _explores(record: DecisionRecord) -> bool:
+    """Whether the program that decided would more probably have chosen another action."""
+    probabilities = {option.action: option.probability for option in record.options}
+    return probabilities.get(record.drawn, 1.0) < max(probabilities.values())
+
+
+def _explores_program(record: DecisionRecord) -> bool:
+    return record.program_probability < max((c.probability for c in record.others), default=0.0)
 
 
 def _attribution_lines(record: DecisionRecord, attribution: Attribution) -> list[str]:
@@ -274,8 +291,7 @@ def _feature_lines(record: DecisionRecord, part: _Part, shared_with: str) -> lis
     lines = [f"{title}: {wording.FEATURES[features.status]}"]
     if features.status is FeatureStatus.SERVED:
         ages = ", ".join(
-            f"{view} {wording.age(record.decided_at_ms - at)} old"
-            for view, at in sorted(features.event_times_ms.items())
+            f"{view} {wording.age(record.decided_at_ms - at)}" for view, at in sorted(features.event_times_ms.items())
         )
         lines[0] += f" ({ages})" if ages else ""
     if features.stale_views:

@@ -62,12 +62,14 @@ def duration(seconds: float) -> str:
 
 
 def age(ms: int) -> str:
-    """About how long, in one unit: `45 s`, `3.5 h`."""
+    """About how old, in one unit: `45 s old`, `3.5 h old`; what is newer than the moment asked about is `newer`."""
     seconds = ms / 1000
+    if seconds < 0:
+        return "newer"
     for size, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
         if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+            return f"{seconds / size:.1f} {unit} old"
+    return f"{seconds:.0f} s old"
 
 
 def value(of: object) -> str:

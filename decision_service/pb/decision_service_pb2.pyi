@@ -221,18 +221,31 @@ class Contribution(_message.Message):
     def __init__(self, input: _Optional[str] = ..., value: _Optional[str] = ..., amount: _Optional[float] = ...) -> None: ...
 
 class ExplainDecisionResponse(_message.Message):
-    __slots__ = ("text", "funnel", "record", "runner_up", "contributions")
+    __slots__ = ("text", "funnel", "record", "runner_up", "contributions", "contributions_missing", "is_exploration", "group_because")
+    class GroupBecauseEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     TEXT_FIELD_NUMBER: _ClassVar[int]
     FUNNEL_FIELD_NUMBER: _ClassVar[int]
     RECORD_FIELD_NUMBER: _ClassVar[int]
     RUNNER_UP_FIELD_NUMBER: _ClassVar[int]
     CONTRIBUTIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTRIBUTIONS_MISSING_FIELD_NUMBER: _ClassVar[int]
+    IS_EXPLORATION_FIELD_NUMBER: _ClassVar[int]
+    GROUP_BECAUSE_FIELD_NUMBER: _ClassVar[int]
     text: str
     funnel: _containers.RepeatedCompositeFieldContainer[FunnelStep]
     record: _record_pb2.DecisionRecord
     runner_up: str
     contributions: _containers.RepeatedCompositeFieldContainer[Contribution]
-    def __init__(self, text: _Optional[str] = ..., funnel: _Optional[_Iterable[_Union[FunnelStep, _Mapping]]] = ..., record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ..., runner_up: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ...) -> None: ...
+    contributions_missing: str
+    is_exploration: bool
+    group_because: _containers.ScalarMap[str, str]
+    def __init__(self, text: _Optional[str] = ..., funnel: _Optional[_Iterable[_Union[FunnelStep, _Mapping]]] = ..., record: _Optional[_Union[_record_pb2.DecisionRecord, _Mapping]] = ..., runner_up: _Optional[str] = ..., contributions: _Optional[_Iterable[_Union[Contribution, _Mapping]]] = ..., contributions_missing: _Optional[str] = ..., is_exploration: _Optional[bool] = ..., group_because: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class GetCustomerRequest(_message.Message):
     __slots__ = ("customer_id",)

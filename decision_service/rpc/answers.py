@@ -70,9 +70,12 @@ def fill_explanation(answer: pb.ExplainDecisionResponse, explanation: Explanatio
             base_probability=step.base_probability,
             score=step.score,
         )
-    answer.runner_up = explanation.runner_up
-    for part in explanation.contributions:
+    answer.runner_up = explanation.attribution.runner_up
+    for part in explanation.attribution.contributions:
         answer.contributions.add(input=part.input, value=part.value, amount=part.amount)
+    answer.contributions_missing = explanation.attribution.missing
+    answer.is_exploration = explanation.is_exploration
+    answer.group_because.update(explanation.group_because)
     record_messages.fill_record(answer.record, explanation.record)
 
 

@@ -51,8 +51,14 @@ def test_durations_are_told_in_their_largest_whole_unit(seconds: int, shown: str
 
 
 def test_ages_are_told_roughly() -> None:
-    """In the unit that fits."""
-    assert [wording.age(ms) for ms in (0, 45_000, 5_400_000, 216_000_000)] == ["0 s", "45 s", "1.5 h", "2.5 days"]
+    """In the unit that fits; a dry run of the past may be told of features that came later."""
+    assert [wording.age(ms) for ms in (0, 45_000, 5_400_000, 216_000_000, -1)] == [
+        "0 s old",
+        "45 s old",
+        "1.5 h old",
+        "2.5 days old",
+        "newer",
+    ]
 
 
 def test_caps() -> None:

@@ -72,23 +72,26 @@ def test_what_was_planted_speaks_for_the_action(world: World) -> None:
     explanation = world.inquiry.explain(record.decision_id)
     rewards = {o.action: o.predicted_reward or 0.0 for o in record.options}
     assert record.chosen == "mail"
-    assert explanation.runner_up == max(("text", NO_ACTION), key=rewards.__getitem__)
-    first = explanation.contributions[0]
+    assert explanation.attribution.runner_up == max(("text", NO_ACTION), key=rewards.__getitem__)
+    first = explanation.attribution.contributions[0]
     assert (first.input, first.value) == ("basket", "100")
     assert first.amount > 0.5
-    total = sum(part.amount for part in explanation.contributions)
-    assert total == pytest.approx(rewards["mail"] - rewards[explanation.runner_up], abs=1e-5)
+    total = sum(part.amount for part in explanation.attribution.contributions)
+    assert total == pytest.approx(rewards["mail"] - rewards[explanation.attribution.runner_up], abs=1e-5)
     assert (
-        f"What speaks for mail rather than {explanation.runner_up}: predicted reward {total:+.4g}" in explanation.text
+        f"What speaks for mail rather than {explanation.attribution.runner_up}: predicted reward {total:+.4g}"
+        in explanation.text
     )
     assert f"  {first.amount:+.4g}  basket = 100" in explanation.text
     assert "the model nba-p version 4, the most probable one" in explanation.text
+    assert not explanation.is_exploration
+    assert explanation.group_because == {"p": "bucket 8591"}
 
 
 def test_the_text_tells_the_largest_parts_and_sums_up_the_rest(world: World) -> None:
     """Ten inputs that are always missing weigh little each."""
     explanation = world.inquiry.explain(world.decide(context={"basket": 100.0}).decision_id)
-    rest = explanation.contributions[MOST_CONTRIBUTIONS_TOLD:]
+    rest = explanation.attribution.contributions[MOST_CONTRIBUTIONS_TOLD:]
     assert rest
     assert f"  {sum(part.amount for part in rest):+.4g}  {len(rest)} others" in explanation.text
 
@@ -98,9 +101,10 @@ def test_exploration_is_said(world: World) -> None:
     world.draws = [0.9999]
     record = world.decide(context={"basket": 100.0})
     explanation = world.inquiry.explain(record.decision_id)
-    assert (record.chosen, explanation.runner_up) == (NO_ACTION, "mail")
+    assert (record.chosen, explanation.attribution.runner_up) == (NO_ACTION, "mail")
+    assert explanation.is_exploration
     assert "as exploration (draw 0.999900)" in explanation.text
-    assert explanation.contributions[0].amount < -0.5
+    assert explanation.attribution.contributions[0].amount < -0.5
 
 
 @pytest.mark.parametrize(
@@ -113,7 +117,8 @@ def test_exploration_is_said(world: World) -> None:
 def test_contributions_that_cannot_be_computed_are_not_made_up(world: World, change, why: str) -> None:  # type: ignore[no-untyped-def]
     """Another text than the model was shown, or another model, would explain another decision."""
     explanation = world.inquiry.explain_record(change(world.decide(context={"basket": 100.0})))
-    assert (explanation.runner_up, explanation.contributions) == ("", ())
+    assert (explanation.attribution.runner_up, explanation.attribution.contributions) == ("", ())
+    assert re.search(why, explanation.attribution.missing)
     [line] = [line for line in explanation.text.split("\n") if line.startswith("What speaks for mail cannot be said")]
     assert re.search(why, line)
 
@@ -140,9 +145,10 @@ def test_every_program_that_competed_is_explained_the_one_that_decided_first(wor
 def test_a_program_that_decided_as_exploration_is_said(world: World) -> None:
     """The less probable one, drawn by the first part of the draw's range."""
     record = world.decide(programs=("p", "q"), context={"basket": 100.0})
-    text = world.inquiry.explain(record.decision_id).text
+    explanation = world.inquiry.explain(record.decision_id)
     assert (record.program, record.program_probability) == ("p", pytest.approx(0.05))
-    assert "p decided as exploration (draw 0.000000)" in text
+    assert explanation.is_exploration
+    assert "p decided as exploration (draw 0.000000)" in explanation.text
 
 
 def test_what_shares_do_shows_in_probabilities_before_and_after(world: World) -> None:
@@ -164,7 +170,7 @@ def test_a_dry_run_is_explained_without_leaving_a_trace(world: World) -> None:
     explanation = world.service.decide(asked).explanation
     assert explanation is not None
     assert "decision     a dry run: nothing was reserved or logged" in explanation.text
-    assert explanation.runner_up
+    assert explanation.attribution.runner_up
     assert explanation.record.decided_at_ms == at_ms
     assert world.ledger.backlog() == 0
 
