@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from decision_service.audit.budgets import budgets
 from decision_service.audit.caps import frequency_caps
 from decision_service.audit.completeness import completeness
+from decision_service.audit.consent import consent
 from decision_service.audit.facts import Asked, Facts, gather
 from decision_service.audit.groups import assignments, hashed, holdouts, sample_ratios
 from decision_service.audit.quiet_hours import quiet_hours
@@ -44,6 +45,7 @@ def audit(
             _versions(facts),
             frequency_caps(facts),
             quiet_hours(facts),
+            consent(facts),
             suppressions(facts),
             budgets(facts),
             holdouts(facts, groups),

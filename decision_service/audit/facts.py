@@ -101,9 +101,9 @@ class Facts:
         known = {**self.rules.tables, "contacts": self.contacts, "zone_offsets": self.offsets, **given}
         return self.engine.query(sql, None, known.get)
 
-    def logged(self, sql: str) -> pa.Table:
-        """Run SQL over the warehouse, with $from_ms, $until_ms and $program."""
-        return self.warehouse.query(sql, self.asked.parameters)
+    def logged(self, sql: str, **parameters: object) -> pa.Table:
+        """Run SQL over the warehouse, with $from_ms, $until_ms, $program and the parameters given."""
+        return self.warehouse.query(sql, {**self.asked.parameters, **parameters})
 
     def section(
         self, name: str, unit: str, checked: int, broken: pa.Table, words: Callable[[dict[str, Any]], str], **more: Any

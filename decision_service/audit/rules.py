@@ -42,6 +42,7 @@ SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
         "business_as_usual": INT, "holdout": INT,
     },
     "policies": {"version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT},
+    "consent": {"version": INT, "channel": STRING, "feature": STRING, "default_allow": BOOL},
     "suppress_on": {"version": INT, "outcome": STRING, "all_channels": BOOL, "for_ms": INT},
 }  # fmt: skip
 
@@ -174,6 +175,10 @@ def _add_policy(
             "published_ms": published_ms if version else 0,
         }
     )
+    rows["consent"] += [
+        {"version": version, "channel": channel, "feature": feature, "default_allow": policy.consent.default_allow}
+        for channel, feature in policy.consent.features.items()
+    ]
     rows["suppress_on"] += [
         {
             "version": version,

@@ -22,9 +22,9 @@ from decision_service.core.record import (
     Outcome,
     Reservation,
 )
-from decision_service.core.values import NO_ACTION
+from decision_service.core.values import NO_ACTION, Values
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.ports import EntryKind, LogEntry
+from decision_service.ports import EntryKind, LogEntry, Warehouse
 from tests.logged import KIND_OF, Body, decision
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
@@ -55,7 +55,7 @@ def program(name: str = "p", **parts: object) -> str:
 class Journal:
     """Writes to one shard. What is published counts versions from 1; decisions are under the latest."""
 
-    warehouse: MemoryWarehouse = field(default_factory=MemoryWarehouse)
+    warehouse: Warehouse = field(default_factory=MemoryWarehouse)
     zone: str = "Europe/Berlin"
     programs: dict[str, Program] = field(default_factory=dict)
     policy: int = 0
@@ -90,6 +90,8 @@ class Journal:
         zone: str | None = None,
         exclusions: Sequence[Exclusion] = (),
         others: Mapping[str, Group] | None = None,
+        features: Values | None = None,
+        context: Values | None = None,
     ) -> str:
         """Log a decision; its id. others: losing program → the customer's group there."""
         self._decisions += 1
@@ -106,7 +108,10 @@ class Journal:
         )  # fmt: skip
         record = replace(
             plain,
-            request=DecideRequest(f"r-{decision_id}", customer, (program, *(others or {})), pinned_group=pinned),
+            request=DecideRequest(
+                f"r-{decision_id}", customer, (program, *(others or {})), context or {}, pinned_group=pinned
+            ),
+            features=replace(plain.features, values=features or {}),
             decided_at_ms=at_ms,
             program_version=published.version,
             policy_version=self.policy,
