@@ -8,6 +8,9 @@ import pytest
 import redis
 
 from decision_service.adapters.embedded_redis import EmbeddedRedis
+from decision_service.simulation.proposal import check
+from decision_service.simulation.report import SimulationReport
+from decision_service.simulation.run import simulate
 from tests.simulation.market import AUDIT, HOUR_MS, SALE, Market
 
 LATER_SALE = SALE.replace("limit: 2, rolling", "limit: 3, rolling")
@@ -20,6 +23,14 @@ class Lived:
     market: Market
     from_ms: int
     until_ms: int
+
+    def report(self, document: str, policy: str = "", features: tuple[str, ...] = ()) -> SimulationReport:
+        """On the period, through a proposal."""
+        market = self.market
+        proposal = check(document, policy, self.from_ms, self.until_ms, features)
+        return simulate(
+            proposal, market.warehouse, market.policies, market.rules, market.catalogue.scorer, lambda *_: None
+        )
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,6 @@ from decision_service.core.simulate import Simulated, Simulation
 from decision_service.documents import parse_program
 from decision_service.simulation.log import DecisionLog, Logged
 from decision_service.simulation.proposal import check
-from decision_service.simulation.run import simulate
 from tests.simulation.conftest import LATER_SALE, Lived
 from tests.simulation.market import HOUR_MS, NEWS, POLICY
 
@@ -80,16 +79,8 @@ def _keeps_tokens(logged: Logged) -> bool:
 
 def test_what_one_program_leaves_others_take(lived: Lived) -> None:
     """Slots under the caps of all: a program that stops leaves more to the others, in the right direction only."""
-    market = lived.market
     stopped = LATER_SALE.replace("audience: '!", "ends_at: 2020-01-01T00:00:00Z\naudience: '!")
-    report = simulate(
-        check(stopped, "", lived.from_ms, lived.until_ms),
-        market.warehouse,
-        market.policies,
-        market.rules,
-        market.catalogue.scorer,
-        lambda *_: None,
-    )
+    report = lived.report(stopped)
     rows = {row.name: row for row in report.programs}
     assert rows["sale"].today.contacts > 0
     assert rows["sale"].proposed.contacts == 0
@@ -162,17 +153,9 @@ def test_a_customer_who_moves_to_treatment_gets_the_model_that_served_then(lived
 
 def test_suppressions_follow_the_proposed_policy(lived: Lived) -> None:
     """Without its rules nobody is suppressed by what happened in the period; with a stricter one, more are."""
-    market = lived.market
 
     def suppressed(policy: str) -> dict[str, int]:
-        report = simulate(
-            check(NEWS, policy, lived.from_ms, lived.until_ms),
-            market.warehouse,
-            market.policies,
-            market.rules,
-            market.catalogue.scorer,
-            lambda *_: None,
-        )
+        report = lived.report(NEWS, policy)
         assert report.contact_policy_proposed
         return {e.guardrail: e.proposed for e in report.total.exclusions if e.reason == "SUPPRESSED_BY_OUTCOME"}
 
@@ -190,16 +173,8 @@ def test_suppressions_follow_the_proposed_policy(lived: Lived) -> None:
 
 def test_a_program_nobody_asked_for_changes_nothing_and_says_so(lived: Lived) -> None:
     """Rather than reporting that all is well."""
-    market = lived.market
     document = NEWS.replace("name: news", "name: unheard").replace("service: customer_v1", "service: other_v1")
-    report = simulate(
-        check(document, "", lived.from_ms, lived.until_ms),
-        market.warehouse,
-        market.policies,
-        market.rules,
-        market.catalogue.scorer,
-        lambda *_: None,
-    )
+    report = lived.report(document)
     assert (report.other_choice, report.changes) == (0, ())
     assert report.notes == ("no decision of the period was about 'unheard', so it could change none",)
     assert report.estimate.refused
