@@ -66,7 +66,7 @@ def contact_policy_version(message: admin_pb.GetContactPolicyRequest) -> int:
 
 
 def simulation(message: admin_pb.SimulateProgramRequest) -> None:
-    """Check which program is simulated over which period; without a contact policy the published one is used.
+    """Check which program is simulated over which period; without a contact policy each decision keeps its own.
 
     Raises:
         InvalidRequest: listing every violation.
