@@ -211,13 +211,14 @@ def _candidate_from_pb(pb: record_pb2.Candidate) -> Candidate:
 
 
 def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
-    """The core value."""
+    """The core value. A record of a release that knew one program per request has no `programs` and no
+    `program_probability`: its program was the only one, and certain to decide."""
     return DecisionRecord(
         decision_id=pb.decision_id,
         request=DecideRequest(
             request_id=pb.request_id,
             customer_id=pb.customer_id,
-            programs=tuple(pb.programs),
+            programs=tuple(pb.programs) or (pb.program,),
             context=values_from_pb(pb.context),
             channels=tuple(pb.channels),
             pinned_group=GROUP_FROM_PB[pb.pinned_group] if pb.pinned_group else None,
@@ -247,7 +248,7 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         timings_us=dict(pb.timings_us),
         unlogged=pb.unlogged,
         channel=pb.channel,
-        program_probability=pb.program_probability,
+        program_probability=pb.program_probability or 1.0,
         program_score=pb.program_score if pb.HasField("program_score") else None,
         others=tuple(map(_candidate_from_pb, pb.others)),
         timezone=pb.timezone,

@@ -126,9 +126,12 @@ class DecideRequest:
 
 def digest_body(request: DecideRequest) -> str:
     """What must be equal when a request id is used again: all but the id itself, as 32 hexadecimal digits."""
+    programs: str | list[str] = sorted(request.programs)
+    if len(programs) == 1:
+        programs = programs[0]  # as releases wrote it that knew one program per request: its answers are known still
     body = [
         request.customer_id,
-        sorted(request.programs),
+        programs,
         sorted(request.context.items()),
         request.channels,
         request.pinned_group,

@@ -127,17 +127,23 @@ def _buckets(share: Data) -> int | None:
 
 def _floor(data: Data) -> Iterator[Mistake]:
     n = len(list(select(data, "actions", "*"))) + 1
-    for location, floor in select(data, "exploration", "floor"):
-        if isinstance(floor, (int, float)) and not isinstance(floor, bool) and n > 1 and floor > 1 / n:
+    for location, floor in _floors(data):
+        if n > 1 and floor > 1 / n:
             yield (
                 location,
                 f"{floor:g} is more than 1/{n} for {n - 1} actions and NO_ACTION; use at most {int(1e4 / n) / 1e4:g}",
             )
 
 
+def _floors(data: Data) -> Iterator[tuple[Location, float]]:
+    """The exploration's floor, unless it is no share at all, which is told by itself."""
+    for location, floor in select(data, "exploration", "floor"):
+        if isinstance(floor, (int, float)) and not isinstance(floor, bool) and 0 <= floor <= 1:
+            yield location, floor
+
+
 def _exploration_floor(data: Data) -> float:
-    floors = (floor for _, floor in select(data, "exploration", "floor") if isinstance(floor, (int, float)))
-    return next(map(float, floors), 0.0)
+    return next((float(floor) for _, floor in _floors(data)), 0.0)
 
 
 def _least_shares(data: Data) -> Iterator[Mistake]:

@@ -16,6 +16,7 @@ from decision_service.documents.fields import (
     Channel,
     Document,
     Id,
+    MAX_MONEY,
     IgnoredCaps,
     Money,
     Name,
@@ -250,7 +251,12 @@ class ProgramDocument(Active):
     groups: GroupsDocument | None = Field(None, description="Shares of customers; all in TREATMENT by default.")
     exploration: ExplorationDocument = Field(ExplorationDocument(), description="How TREATMENT explores.")
     reward: RewardDocument = Field(description="What to optimise.")
-    value: Number = Field(1.0, gt=0, description="What one unit of reward is worth in money; programs compete by it.")
+    value: Number = Field(
+        1.0,
+        ge=1 / core.MICROS,
+        le=MAX_MONEY,
+        description="What one unit of reward is worth in money; programs compete by it.",
+    )
     priority: int = Field(
         0,
         ge=-MAX_PRIORITY,

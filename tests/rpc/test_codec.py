@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decision_service import codec, messages
+from decision_service import codec, messages, record_messages
 from decision_service.core.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
 from decision_service.core.program import Group, LearningMode
 from decision_service.core.reasons import Reason
@@ -30,6 +30,7 @@ from decision_service.core.record import (
     Reservation,
     ServedFeatures,
     Token,
+    digest_body,
 )
 from decision_service.pb import record_pb2, types_pb2
 from decision_service.ports import EntryKind
@@ -62,7 +63,10 @@ states = st.builds(
     st.lists(suppressions, max_size=2).map(tuple),
     st.dictionaries(text, counters, max_size=2),
 )
-requests = st.builds(DecideRequest, text, text, names, values, names, st.none() | st.sampled_from(Group), st.booleans())
+programs = st.lists(text, min_size=1, max_size=3).map(tuple)
+requests = st.builds(
+    DecideRequest, text, text, programs, values, names, st.none() | st.sampled_from(Group), st.booleans()
+)
 served = st.builds(
     ServedFeatures, st.sampled_from(FeatureStatus), values, st.dictionaries(text, int64, max_size=2), names
 )
@@ -115,7 +119,7 @@ records = st.builds(
     timings_us=st.dictionaries(text, int64, max_size=3),
     unlogged=st.booleans(),
     channel=text,
-    program_probability=finite,
+    program_probability=finite.filter(bool),
     program_score=maybe,
     others=st.lists(candidates, max_size=2).map(tuple),
     timezone=text,
@@ -169,6 +173,24 @@ def test_contacts_and_suppressions_survive_encoding(contact: Contact, suppressio
     """What the ledger stores of a customer is read back as written."""
     assert typed(codec.decode_contact(codec.encode_contact(contact))) == typed(contact)
     assert typed(codec.decode_suppression(codec.encode_suppression(suppression))) == typed(suppression)
+
+
+@settings(deadline=None, max_examples=20)
+@given(records)
+def test_a_record_of_one_program_by_an_earlier_release_is_read(record: DecisionRecord) -> None:
+    """Without the programs asked and their probability, the program that decided was asked alone and certain to."""
+    pb = record_messages.record_to_pb(dataclasses.replace(record, others=()))
+    for name in ("programs", "program_probability"):
+        pb.ClearField(name)  # type: ignore[arg-type]
+    read = record_messages.record_from_pb(pb)
+    assert (read.request.programs, read.program_probability) == ((record.program,), 1.0)
+
+
+def test_a_request_of_one_program_has_the_digest_that_an_earlier_release_gave_it() -> None:
+    """So that a retry which arrives after the upgrade gets the same answer, and is not refused as another request."""
+    request = DecideRequest("r1", "ada", ("spring",), {"age": 3}, ("email",))
+    assert digest_body(request) == "40dea9eb84b88103866b78b58b7a20bc"
+    assert digest_body(dataclasses.replace(request, programs=("spring", "autumn"))) != digest_body(request)
 
 
 def test_an_entry_of_defaults_keeps_its_kind() -> None:
