@@ -12,11 +12,11 @@ from pydantic import Field, field_validator, model_validator
 from decision_service.core import program as core
 from decision_service.core.values import NO_ACTION
 from decision_service.documents.fields import (
+    MAX_MONEY,
     AttributeValue,
     Channel,
     Document,
     Id,
-    MAX_MONEY,
     IgnoredCaps,
     Money,
     Name,
