@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis_policies import RedisPolicies
     from decision_service.adapters.redis_signals import RedisSignals
     from decision_service.audit import Asked, Report
-    from decision_service.core.simulate import Versions
     from decision_service.ports import PolicyVersion, ProgramVersion, Warehouse
     from decision_service.simulation.report import SimulationReport
     from decision_service.tables import Table
@@ -286,17 +285,17 @@ def simulate(
     from decision_service.documents import Surroundings
     from decision_service.simulation.proposal import check
     from decision_service.simulation.run import simulate as run
-    from decision_service.simulation.versions import WarehouseVersions
+    from decision_service.simulation.versions import KnownVersions, WarehouseVersions
 
     warehouse = bootstrap.open_warehouse(settings)
-    versions: Versions
-    beside: Surroundings | None
+    copies = WarehouseVersions(warehouse)  # so a home can be studied when nothing runs in it, and after a new ledger
     try:
         policies = bootstrap.open_policies(settings)
-    except Unavailable:  # the warehouse has copies, so a home can be studied when nothing runs in it
-        versions, beside = WarehouseVersions(warehouse), None
+    except Unavailable:
+        versions, beside = KnownVersions(copies), None
     else:
-        versions, beside = policies, Surroundings(policies.current().policy, lambda _: None)
+        versions = KnownVersions(policies, copies)
+        beside = Surroundings(policies.current().policy, lambda _: None)
     proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
     models = bootstrap.open_registry(settings)
     return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))

@@ -30,6 +30,9 @@ from decision_service.core.record import (
 from decision_service.core.replay import record_of
 from decision_service.core.values import NO_ACTION
 
+_SCORED = frozenset({Reason.BASELINE_ONLY, Reason.NOT_STARTED, Reason.QUIET_HOURS})
+"""Exclusions of actions that a model may have been asked about where programs compete: hidden by a baseline, or due."""
+
 
 class Versions(Protocol):
     """What was published, by version. The same object each time, as bindings are remembered by identity."""
@@ -189,5 +192,5 @@ class Simulation:
 def _asked_model(candidate: Candidate, is_contest: bool) -> bool:
     """Whether `core.decide` asked for a model, so that having none is what was logged."""
     serves_model = candidate.group is Group.TREATMENT and candidate.learning_mode is not LearningMode.LOGGING_ONLY
-    has_offer = len(candidate.options) > 1 or any(e.reason is Reason.BASELINE_ONLY for e in candidate.exclusions)
+    has_offer = len(candidate.options) > 1 or any(e.reason in _SCORED for e in candidate.exclusions)
     return serves_model or (is_contest and has_offer)

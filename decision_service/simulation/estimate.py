@@ -51,8 +51,7 @@ class Targets:
 
     program: str
     _targets: dict[str, _Target] = field(default_factory=dict)
-    missing: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
-    weighed: int = 0
+    missing: dict[str, dict[tuple[str, str], float]] = field(default_factory=dict)
 
     def add(self, simulated: Simulated) -> None:
         """Note a decision, if it is one of the program's that was drawn."""
@@ -72,8 +71,8 @@ class Targets:
         reasons = {e.action: (e.reason.value, e.detail) for e in logged.exclusions}
         for action, probability in zip(actions, probabilities, strict=True):
             if action not in supported and probability > 0:
-                why = self.missing.setdefault(action, Counter())
-                why[reasons.get(action, (ABSENT, ""))] += probability  # type: ignore[assignment]
+                of_action, why = self.missing.setdefault(action, {}), reasons.get(action, (ABSENT, ""))
+                of_action[why] = of_action.get(why, 0.0) + probability
 
     def __len__(self) -> int:
         """How many decisions."""
@@ -201,7 +200,8 @@ def _missing(targets: Targets) -> str:
     parts = []
     for action in sorted(mass, key=lambda action: (-mass[action], action))[:5]:
         share = mass[action] / sum(mass.values())
-        (reason, guardrail), _ = targets.missing[action].most_common(1)[0]
+        why = targets.missing[action]
+        reason, guardrail = max(why, key=lambda one: why[one])
         cause = "the program did not have it" if reason == ABSENT else f"mostly {reason} {guardrail}".strip()
         if share >= LEAST_SHARE:
             parts.append(f"{action} has {share:.0%} of it, {cause}")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from decision_service.core.decide import Scorer
 from decision_service.core.eligibility import Rules
+from decision_service.core.errors import NotFound
 from decision_service.core.program import Program
 from decision_service.core.reasons import Reason
 from decision_service.core.record import Candidate, DecisionRecord, ModelVersion
@@ -29,7 +30,7 @@ PROGRESS_EVERY = 200
 def simulate(
     proposal: Proposal,
     warehouse: Warehouse,
-    versions: Versions,
+    versions: KnownVersions,
     rules: Rules,
     scorer: Callable[[ModelVersion], Scorer],
     progress: Progress,
@@ -46,18 +47,20 @@ def simulate(
     """
     started = time.monotonic()
     log = DecisionLog(warehouse, proposal.from_ms, proposal.until_ms)
-    known = KnownVersions(versions)
     scorers: dict[ModelVersion, Scorer] = {}
 
     def loaded(model: ModelVersion) -> Scorer:
         if model not in scorers:
-            scorers[model] = scorer(model)
+            try:
+                scorers[model] = scorer(model)
+            except NotFound as lost:
+                raise NotFound(lost.kind, lost.name, "it scored decisions of this period; choose a later one") from lost
         return scorers[model]
 
-    simulation = Simulation(proposal.program, proposal.policy, known, rules, loaded, proposal.from_ms)
-    occurred = _Occurred(simulation, proposal, warehouse, known)
+    simulation = Simulation(proposal.program, proposal.policy, versions, rules, loaded, proposal.from_ms)
+    occurred = _Occurred(simulation, proposal, warehouse, versions)
     tally, targets, facts = Tally(proposal.features), Targets(proposal.program.name), _Facts(proposal.program)
-    channels = _Channels(proposal.program, known)
+    channels = _Channels(proposal.program, versions)
     for done, logged in enumerate(log):
         if done % PROGRESS_EVERY == 0:
             progress("decisions", done, len(log))
@@ -68,9 +71,9 @@ def simulate(
         facts.add(logged.record, simulated.proposed)
     progress("decisions", len(log), len(log))
 
-    latest = known.program_at(proposal.program.name, facts.version) if facts.version else None
+    latest = versions.program_at(proposal.program.name, facts.version) if facts.version else None
     of_reward = rewarded(warehouse, proposal.program, *([latest] if latest else []))
-    estimated = estimate(warehouse, of_reward, known.program_at, targets, proposal.from_ms, proposal.until_ms)
+    estimated = estimate(warehouse, of_reward, versions.program_at, targets, proposal.from_ms, proposal.until_ms)
     return SimulationReport(
         program=proposal.program.name,
         contact_policy_proposed=proposal.policy is not None,

@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from decision_service.core.errors import NotFound
 from decision_service.core.program import ContactPolicy, Program
 from decision_service.core.simulate import Versions
 from decision_service.documents import parse_contact_policy, parse_program
 from decision_service.ports import Warehouse
 
+T = TypeVar("T")
+
 
 class KnownVersions:
-    """Asks once for each version and gives the same object ever after."""
+    """Asks once for each version and gives the same object ever after. Of several sources the first that knows one."""
 
-    def __init__(self, source: Versions) -> None:
-        self._source = source
+    def __init__(self, *sources: Versions) -> None:
+        self._sources = sources
         self._programs: dict[tuple[str, int], Program] = {}
         self._policies: dict[int, ContactPolicy] = {}
 
     def program_at(self, name: str, version: int) -> Program:
         """A program version."""
         if (name, version) not in self._programs:
-            self._programs[name, version] = self._source.program_at(name, version)
+            self._programs[name, version] = self._first(lambda source: source.program_at(name, version))
         return self._programs[name, version]
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A version of the contact policy."""
         if version not in self._policies:
-            self._policies[version] = self._source.policy_at(version)
+            self._policies[version] = self._first(lambda source: source.policy_at(version))
         return self._policies[version]
+
+    def _first(self, ask: Callable[[Versions], T]) -> T:
+        for source in self._sources[:-1]:
+            try:
+                return ask(source)
+            except NotFound:
+                continue
+        return ask(self._sources[-1])
 
 
 class WarehouseVersions:

@@ -11,6 +11,7 @@ from decision_service.adapters.embedded_redis import EmbeddedRedis
 from decision_service.simulation.proposal import check
 from decision_service.simulation.report import SimulationReport
 from decision_service.simulation.run import simulate
+from decision_service.simulation.versions import KnownVersions
 from tests.simulation.market import AUDIT, HOUR_MS, SALE, Market
 
 LATER_SALE = SALE.replace("limit: 2, rolling", "limit: 3, rolling")
@@ -29,7 +30,12 @@ class Lived:
         market = self.market
         proposal = check(document, policy, self.from_ms, self.until_ms, features)
         return simulate(
-            proposal, market.warehouse, market.policies, market.rules, market.catalogue.scorer, lambda *_: None
+            proposal,
+            market.warehouse,
+            KnownVersions(market.policies),
+            market.rules,
+            market.catalogue.scorer,
+            lambda *_: None,
         )
 
 

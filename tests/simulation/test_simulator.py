@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 
+import pytest
+
 from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
 from decision_service.simulation import simulator
 from decision_service.simulation.simulator import Progress, work_off
@@ -62,7 +64,7 @@ def test_whatever_a_task_does_the_next_is_answered() -> None:
     assert str(queue.answers["crash"]) == "simulator: it failed at this; its log says at what"
 
 
-def test_a_queue_that_does_not_answer_is_asked_again(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_queue_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The simulator outlives a restart of the ledger."""
     monkeypatch.setattr(simulator, "ASK_EVERY_S", 0.0)
     queue = Queue("one")
@@ -71,7 +73,7 @@ def test_a_queue_that_does_not_answer_is_asked_again(monkeypatch) -> None:  # ty
     assert queue.answers == {"one": "report of one"}
 
 
-def test_what_nobody_waits_for_is_given_up(monkeypatch) -> None:  # type: ignore[no-untyped-def]
+def test_what_nobody_waits_for_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the next sign of progress, and the next task is taken."""
     monkeypatch.setattr(simulator, "ASK_EVERY_S", 0.0)
     queue = Queue("left", "two")

@@ -1,0 +1,57 @@
+"""Versions of what was published: from the first source that knows them, and the same object each time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.adapters.memory_warehouse import MemoryWarehouse
+from decision_service.core.errors import NotFound
+from decision_service.core.program import ContactPolicy
+from decision_service.ports import Audit
+from decision_service.simulation.versions import KnownVersions, WarehouseVersions
+from decision_service.tables import rows_from
+from tests.simulation.market import NEWS, POLICY, SERVICE
+
+AUDIT = Audit("test", 0)
+
+
+@pytest.fixture
+def copies() -> WarehouseVersions:
+    """Two versions of the program `news` and one of the contact policy, as `nba join` copies them."""
+    warehouse, published = MemoryWarehouse(), {"author": "a", "published_at": datetime.now(UTC), "note": ""}
+    later = NEWS.replace("limit: 12", "limit: 20")
+    programs = [
+        {"program": "news", "version": version, "document": document, **published}
+        for version, document in ((1, NEWS), (2, later))
+    ]
+    warehouse.append("program_versions", rows_from("program_versions", programs))
+    policies = [{"version": 1, "document": POLICY, **published}]
+    warehouse.append("contact_policy_versions", rows_from("contact_policy_versions", policies))
+    return WarehouseVersions(warehouse)
+
+
+def test_the_warehouse_has_copies(copies: WarehouseVersions) -> None:
+    """Of every version; version 0 of the contact policy is the empty one."""
+    assert [copies.program_at("news", version).budgets[0].limit for version in (1, 2)] == [12, 20]
+    assert copies.program_at("news", 2).version == 2
+    assert {cap.id for cap in copies.policy_at(1).caps} == {"four_a_week", "two_a_day", "one_sms_at_a_time"}
+    assert copies.policy_at(0) == ContactPolicy()
+    with pytest.raises(NotFound, match="nba join"):
+        copies.program_at("news", 3)
+    with pytest.raises(NotFound, match="nba join"):
+        copies.policy_at(2)
+
+
+def test_what_the_ledger_does_not_know_the_warehouse_may(copies: WarehouseVersions) -> None:
+    """As after a new ledger; what neither knows is told as the last one tells it."""
+    ledger = MemoryPolicies()
+    ledger.publish_program(SERVICE, AUDIT)
+    known = KnownVersions(ledger, copies)
+    assert known.program_at("service", 1).name == "service"
+    assert known.program_at("news", 2) is known.program_at("news", 2)
+    assert known.policy_at(1) is known.policy_at(1)
+    with pytest.raises(NotFound, match="nba join"):
+        known.program_at("service", 2)
