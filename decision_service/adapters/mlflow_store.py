@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,8 @@ def open_client(tracking_uri: str) -> MlflowClient:
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow.tracking import MlflowClient
 
+    # Of MLflow's own tables, with SQLAlchemy 2.1. Here, as Feast shows such warnings again while it is imported.
+    warnings.filterwarnings("ignore", "The ..noload.. loader strategy", DeprecationWarning)
     for name in ("mlflow", "alembic"):  # MLflow configures its loggers while it is imported
         logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)

@@ -146,7 +146,7 @@ def _lines(
     attribution: Attribution,
 ) -> list[str]:
     decided = parts[0]
-    lines = _head(record, decided.objections.zone_name)
+    lines = _head(record, decided.objections)
     if len(parts) > 1:
         lines.append("Programs")
         lines.extend(_competing(part, part is decided) for part in parts)
@@ -162,7 +162,8 @@ def _lines(
     return lines
 
 
-def _head(record: DecisionRecord, zone_name: str) -> list[str]:
+def _head(record: DecisionRecord, objections: Objections) -> list[str]:
+    zone_name = objections.zone_name
     request, at = record.request, wording.moment(record.decided_at_ms, zone_name)
     lines = [f"{record.chosen} for customer {request.customer_id}, decided {at}"]
     if record.decision_id:
@@ -178,8 +179,9 @@ def _head(record: DecisionRecord, zone_name: str) -> list[str]:
         if record.reservation.send_at_ms is not None:
             send = wording.moment(record.reservation.send_at_ms, zone_name)
             lines.append(f"  send at      {send}, when quiet hours end")
-        lines.append(f"  reserved     until {lease}")
-        lines.extend(f"  takes        {t.amount} of budget {t.budget}, {t.period}" for t in record.reservation.tokens)
+        holds, takes = ("reserved", "takes") if record.decision_id else ("would hold", "would take")
+        lines.append(f"  {holds:<11}  until {lease}")
+        lines.extend(f"  {takes:<11}  {objections.taken(token)}" for token in record.reservation.tokens)
     lines.extend(f"  note         {reason}: {reason.meaning} {reason.remedy}" for reason in record.degradations)
     return lines
 

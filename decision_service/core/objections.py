@@ -271,6 +271,12 @@ class Objections:
                 return token, needed
         return None
 
+    def taken(self, token: Token) -> str:
+        """What a contact takes of a budget, in words."""
+        budget = budget_of(self._policy, self._program, token)
+        amount = wording.amount(token.amount, in_money=budget.in_money)
+        return f"{amount} of budget {budget.id!r} of {self._owner(token.budget.startswith('/'))}"
+
     def _budget_named(self, exclusion: Exclusion, action: Action) -> str:
         objecting = self._budget_objecting(action, self._now_ms)
         if objecting is None:

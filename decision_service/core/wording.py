@@ -169,4 +169,6 @@ def budget(of: Budget) -> str:
 
 def amount(of: int, *, in_money: bool) -> str:
     """What a counter of a budget says: contacts, or units of money."""
-    return f"{of / MICROS:,.2f}" if in_money else str(of)
+    if not in_money:
+        return str(of)
+    return f"{of / MICROS:,.2f}" if of % (MICROS // 100) == 0 else f"{of / MICROS:,.6f}".rstrip("0")

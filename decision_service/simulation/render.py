@@ -61,7 +61,7 @@ def _actions(report: SimulationReport) -> list[RenderableType]:
 
 def _rows(title: str, what: str, rows: Sequence[Row]) -> Table:
     table = _table(title)
-    table.add_column(what, overflow="fold")
+    table.add_column(what, no_wrap=True)
     for column in ("decisions", "contacts", "customers reached", "excluded"):
         table.add_column(column, justify="right")
     for row in rows[:MOST_ROWS]:
@@ -106,7 +106,8 @@ def _reasons(report: SimulationReport) -> list[RenderableType]:
 
 def _changes(report: SimulationReport) -> Table:
     table = _table("What changes most")
-    for column in ("action", "today", "proposed"):
+    table.add_column("action", no_wrap=True)
+    for column in ("today", "proposed"):
         table.add_column(column, overflow="fold")
     table.add_column("decisions", justify="right")
     for change in report.changes[:MOST_CHANGES]:

@@ -90,7 +90,7 @@ def test_budgets() -> None:
     paced = Budget("b", 1000, period=BudgetPeriod.DAY, timezone=BERLIN, paced=True, scope=Scope(program="p"))
     assert wording.budget(paced) == "at most 1000 contacts of program 'p' per day in Europe/Berlin, paced"
     money = Budget("b", 12_345_678_901, in_money=True)
-    assert wording.budget(money) == "at most 12,345.68 of money spent on contacts in total"
+    assert wording.budget(money) == "at most 12,345.678901 of money spent on contacts in total"
 
 
 def test_suppressions_and_pauses() -> None:

@@ -195,3 +195,18 @@ def test_features_are_told_with_their_age_and_what_is_stale(world: World) -> Non
     text = world.inquiry.explain(world.decide("r2").decision_id).text
     assert "stale, treated as missing: v" in text
     assert "missing: age, timezone" in text
+
+
+def test_what_a_contact_takes_is_told_in_contacts_and_money() -> None:
+    """A decision reserves and takes; a dry run would."""
+    world = World()
+    document = PROGRAM.replace("name: p", "name: r").replace("hello, payload", "hello, cost: 0.002, payload")
+    budgets = "budgets: [{id: some, limit: 5, per: day}, {id: cents, money: 0.10, per: week}]\n"
+    world.policies.publish_program(document + budgets, AUDIT)
+    decided = world.inquiry.explain(world.decide(programs=("r",)).decision_id).text
+    assert "\n  reserved     until " in decided
+    assert "\n  takes        1 of budget 'some' of program 'r'\n" in decided
+    assert "\n  takes        0.002 of budget 'cents' of program 'r'\n" in decided
+    dry = world.inquiry.explain_record(world.decide("s", customer="d", programs=("r",), dry_run=True)).text
+    assert "\n  would hold   until " in dry
+    assert "\n  would take   1 of budget 'some' of program 'r'\n" in dry
