@@ -18,16 +18,18 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the simulated customers.")] = 7,
     as_json: AsJson = False,
 ) -> None:
-    """Simulate a retailer for several weeks through the whole product, and report lift against every group.
+    """Simulate a retailer for several weeks, until today, and report lift and guardrails.
 
-    Everything runs in a folder of its own, `demo` below the home, which is emptied first.
+    It goes through the whole product, in a folder of its own, `demo` below the home, which is emptied first.
     """
+    from decision_service.adapters.clocks import SystemClock
     from decision_service.demo.report import render
     from decision_service.demo.retailer import RetailerConfig
-    from decision_service.demo.run import run_demo
+    from decision_service.demo.run import run_demo, start_for
 
+    config = RetailerConfig(customers, weeks * 7, seed, start_for(weeks * 7, SystemClock().now_ms()))
     with progress_bar() as progress:
-        result = run_demo(settings(home), progress, RetailerConfig(customers, weeks * 7, seed))
+        result = run_demo(settings(home), progress, config)
     if as_json:
         print_json(result.to_json())
     else:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decision_service.core.intervals import Interval
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from decision_service.audit import Report
+    from decision_service.demo.guardrails import AtWork
+
+PROPOSALS = Path(__file__).parent / "proposals"
+"""Documents that change what the demo published, for simulating and publishing them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +47,22 @@ class DemoResult:
 
     whole: all matured decisions. recent: those of the last quarter of the period. programs: each program's.
     weeks: week by week, the mean reward of TREATMENT and RANDOM_CONTROL and the oracle's.
-    audit: of the whole warehouse. an_id: a decision worth explaining.
+    guardrails: what they did. audit: of the whole warehouse. an_id, a_customer: a decision worth explaining, and whose
+    it is; empty without one.
     """
 
     whole: GroupTable
     recent: GroupTable
     programs: Sequence[GroupTable]
     weeks: Sequence[GroupTable]
+    guardrails: AtWork
     audit: Report
     models: Sequence[ModelOutcome]
     seconds: float
     home: str
     tracking_uri: str
     an_id: str
+    a_customer: str
 
     @property
     def decisions(self) -> int:
@@ -89,6 +98,8 @@ class DemoResult:
             "recent": {"groups": _groups_json(self.recent), "oracle": _number(self.recent.oracle)},
             "programs": {t.title: {"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.programs},
             "weeks": [{"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.weeks],
+            "guardrails": asdict(self.guardrails),
+            "audit": {s.name: {"checked": s.checked, "violations": s.violations} for s in self.audit.sections},
             "violations": self.audit.violations,
             "missing": self.missing,
             "duplicates": self.duplicates,
@@ -97,6 +108,7 @@ class DemoResult:
             "seconds": round(self.seconds, 1),
             "home": self.home,
             "explain": self.an_id,
+            "customer": self.a_customer,
         }
 
 
@@ -104,7 +116,8 @@ def render(result: DemoResult) -> RenderableType:
     """The result for people."""
     from rich.console import Group
 
-    found = result.audit.violations
+    from decision_service.audit import render as audited
+
     return Group(
         _groups_table(result),
         "",
@@ -112,16 +125,84 @@ def render(result: DemoResult) -> RenderableType:
         "",
         _models_table(result.models),
         "",
-        f"decisions {result.decisions:,} · missing {result.missing} · duplicated {result.duplicates} · "
-        f"violations of any guardrail {found:,} · {result.seconds:.0f} s",
-        *result.audit.first,
+        _kept_back_table(result.guardrails),
         "",
-        "where to look next",
-        f"  the models      mlflow ui --backend-store-uri {result.tracking_uri}",
-        f"  keep it running nba up --home {result.home}",
-        f"  the guardrails  nba audit --home {result.home}",
-        f"  then, why?      nba explain {result.an_id} --home {result.home}",
+        _spent_table(result.guardrails),
+        *_competed(result.guardrails),
+        "",
+        audited(result.audit),
+        "",
+        f"decisions {result.decisions:,} · missing {result.missing} · duplicated {result.duplicates} · "
+        f"violations of any guardrail {result.audit.violations:,} · {result.seconds:.0f} s",
+        "",
+        *next_commands(result),
     )
+
+
+def next_commands(result: DemoResult) -> list[str]:
+    """What to type next, on the home that the demo leaves behind; none breaks where a terminal is narrow."""
+    home = shlex.quote(_beside(result.home))
+    proposal = shlex.quote(_beside(str(PROPOSALS / "win_back.yaml")))
+    lines = [
+        "Where to look next",
+        f"  nba simulate -f {proposal} --home {home}",
+        f"  mlflow ui --backend-store-uri {result.tracking_uri}",
+        f"  nba up --home {home}",
+    ]
+    if result.an_id:
+        customer = result.a_customer
+        lines[1:1] = [f"  nba explain {result.an_id} --home {home}", f"  nba timeline {customer} --home {home}"]
+        lines += [
+            "and, while that runs, in another terminal",
+            f"  nba customer {customer} --home {home}",
+            f"  nba decide --customer {customer} --all --dry-run --home {home}",
+        ]
+    return [*lines, "docs/tour.md goes on from there."]
+
+
+def _beside(path: str) -> str:
+    """As seen from the working directory, if it is below it."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else path
+
+
+def _kept_back_table(guardrails: AtWork) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title="What guardrails kept back", title_justify="left", header_style="bold")
+    for column in ("reason", "guardrail"):
+        table.add_column(column, overflow="fold")
+    for column in ("actions", "customers"):
+        table.add_column(column, justify="right")
+    before = ""
+    for kept in guardrails.kept_back:
+        reason = "" if kept.reason == before else kept.reason
+        table.add_row(reason, kept.guardrail, f"{kept.actions:,}", f"{kept.customers:,}")
+        before = kept.reason
+    return table
+
+
+def _spent_table(guardrails: AtWork) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(title="Budgets", title_justify="left", header_style="bold")
+    for column in ("budget", "of"):
+        table.add_column(column, overflow="fold")
+    for column in ("limit", "most in one", "in all"):
+        table.add_column(column, justify="right")
+    for spent in guardrails.spent:
+        digits = 2 if spent.in_money else 0
+        limit, fullest, total = (f"{amount:,.{digits}f}" for amount in (spent.limit, spent.fullest, spent.total))
+        table.add_row(spent.budget, spent.owner, f"{limit} a {spent.per}", fullest, total)
+    return table
+
+
+def _competed(guardrails: AtWork) -> list[str]:
+    if not guardrails.competed:
+        return []
+    total = sum(guardrails.competed.values())
+    won = ", ".join(f"{program} {count}" for program, count in guardrails.competed.items())
+    return ["", f"Programs competed in {total:,} requests that named several. The winners: {won}."]
 
 
 def _groups_table(result: DemoResult) -> RenderableType:

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from decision_service.core.caps import DAY_MS
-from decision_service.core.program import Group
-from decision_service.core.values import NO_ACTION
 from decision_service.demo import audit
+from decision_service.demo.guardrails import at_work, worth_explaining
 from decision_service.demo.journeys import Journeys
 from decision_service.demo.report import DemoResult, GroupTable, ModelOutcome
 from decision_service.demo.retailer import Retailer, RetailerConfig
@@ -26,6 +25,14 @@ LEARNED_DAYS = 21
 """Tastes change halfway: older decisions would teach what is no longer so."""
 REWARD_WINDOW_DAYS = 3
 AUTHOR = "nba demo"
+
+
+def start_for(days: int, now_ms: int) -> int:
+    """When to start so that everything is over by now: UTC midnight, epoch milliseconds.
+
+    What the demo leaves behind then goes on where it ended.
+    """
+    return now_ms // DAY_MS * DAY_MS - (days + REWARD_WINDOW_DAYS + 1) * DAY_MS
 
 
 def run_demo(
@@ -67,6 +74,8 @@ def run_demo(
             runner.close()
         progress("audit", 0, 1)
         sandbox.drain()
+        tables.write(retailer, config.days, sandbox.clock.now_ms())
+        sandbox.build_features()
         sandbox.join()
         result = _audit(sandbox, runner, config, started)
         progress("audit", 1, 1)
@@ -101,6 +110,7 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
     actions = {name: {a.id: a for a in program.all_actions} for name, program in published.programs.items()}
     decisions = audit.earned(sandbox.warehouse, actions, runner.truths)
     weeks = -(-config.days // 7)
+    an_id, a_customer = worth_explaining(sandbox.warehouse)
     recent_ms = config.at(config.days * 0.75)
     return DemoResult(
         whole=_table("whole period", decisions),
@@ -110,6 +120,7 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
             _table(str(week + 1), [d for d in decisions if (d.decided_at_ms - config.start_ms) // (7 * DAY_MS) == week])
             for week in range(weeks)
         ],
+        guardrails=at_work(sandbox.warehouse, published),
         audit=sandbox.audit(runner.acknowledged),
         models=[
             ModelOutcome((run.at_ms - config.start_ms) // (7 * DAY_MS), run.program, run.version, run.verdict, run.note)
@@ -118,7 +129,8 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
         seconds=time.monotonic() - started,
         home=str(sandbox.home),
         tracking_uri=sandbox.settings.tracking_uri,
-        an_id=next((d.decision_id for d in reversed(decisions) if d.group == Group.TREATMENT), NO_ACTION),
+        an_id=an_id,
+        a_customer=a_customer,
     )
 
 

@@ -16,7 +16,7 @@ from decision_service.core.record import ActivationStatus, DecideRequest, Event,
 from decision_service.core.values import NO_ACTION
 from decision_service.demo.journeys import Due, Journeys
 from decision_service.demo.response import Truth, react
-from decision_service.demo.retailer import ZONES, Retailer
+from decision_service.demo.retailer import DISSATISFIED, ZONES, Retailer, Ticket
 
 MORNING_HOUR = 6
 MOMENTS: dict[int, frozenset[str]] = {
@@ -27,6 +27,8 @@ MOMENTS: dict[int, frozenset[str]] = {
 """UTC hour of a run → the countries that it suits."""
 ILL_TIMED = 12
 """One customer of so many is asked about at whatever hour, day or night."""
+FAILURE = {"email": ActivationStatus.BOUNCED, "sms": ActivationStatus.FAILED, "push": ActivationStatus.FAILED}
+"""What comes back of a message that does not arrive: mail bounces, a phone is not reached at all."""
 BATCH = 12
 THREADS = 8
 
@@ -40,6 +42,7 @@ class _Send:
 
     at_ms: int
     decision_id: str
+    channel: str
     delivered: bool
 
 
@@ -52,6 +55,10 @@ class _Happens:
     name: str
     customer: int
     channel: str
+
+
+_Steps = tuple[Due, ...]
+"""What one customer is due for at one moment: one request, in which the programs compete."""
 
 
 @dataclass(slots=True)
@@ -84,7 +91,9 @@ class JourneyRunner:
             self.pass_until(self.retailer.config.at(day + hour / 24))
             self._decide([d for d in due if self._hour(d.customer) == hour], day)
         self.pass_until(self.retailer.config.at(day + 1))
+        before = len(self.retailer.tickets)
         self.retailer.live_through(day)
+        self._complain(self.retailer.tickets[before:])
 
     def pass_until(self, at_ms: int) -> None:
         """Let time pass, with everything that is to happen by then, in its order."""
@@ -113,29 +122,52 @@ class JourneyRunner:
         if events:
             self.client.record_events(events)
 
+    def _complain(self, tickets: Iterable[Ticket]) -> None:
+        """At night the help desk reports the complaints of the day."""
+        now_ms = self.clock.now_ms()
+        complaints = [
+            Outcome(
+                f"complaint-{ticket.ticket_id}",
+                self.retailer.customer_id(ticket.customer),
+                "complaint",
+                occurred_at_ms=ticket.at_ms,
+                received_at_ms=now_ms,
+            )
+            for ticket in tickets
+            if ticket.satisfaction <= DISSATISFIED
+        ]
+        if complaints:
+            self.client.record_outcomes(complaints)
+
     def _decide(self, due: Sequence[Due], day: int) -> None:
         """In several threads at once, so that decisions for one customer may meet."""
-        requests = [self._request(d) for d in due]
+        by_customer: dict[int, _Steps] = {}
+        for d in due:
+            by_customer[d.customer] = (*by_customer.get(d.customer, ()), d)
+        asked = list(by_customer.values())
+        requests = [self._request(steps) for steps in asked]
         batches = [requests[i : i + BATCH] for i in range(0, len(requests), BATCH)]
         answers = [answer for batch in self._at_once(self.client.decide_batch, batches) for answer in batch]
         sends = []
-        for d, answer in zip(due, answers, strict=True):
+        for steps, answer in zip(asked, answers, strict=True):
             if isinstance(answer, NbaError):
                 raise answer
-            sends.append(self._take(d, answer, day))
+            sends.append(self._take(next(d for d in steps if d.program == answer.program), answer, day))
         self._report([send for send in sends if send is not None])
 
-    def _request(self, due: Due) -> DecideRequest:
-        retailer, i = self.retailer, due.customer
+    def _request(self, steps: _Steps) -> DecideRequest:
+        retailer, i = self.retailer, steps[0].customer
+        programs = tuple(d.program for d in steps)
         context: dict[str, bool | str] = {}
-        if due.program == "welcome":
+        if "welcome" in programs:
             context = {
                 "signup_source": retailer.source[i],
                 "country": retailer.country[i],
                 "timezone": ZONES[retailer.country[i]],
                 **{f"{channel}_consent": bool(given[i]) for channel, given in retailer.consents.items()},
             }
-        return DecideRequest(due.request_id, retailer.customer_id(i), (due.program,), context)
+        request_id = "+".join(d.request_id for d in steps)
+        return DecideRequest(request_id, retailer.customer_id(i), programs, context)
 
     def _take(self, due: Due, answer: Answer, day: int) -> _Send | None:
         """Note the answer, and what it will lead to; the delivery if it is for now."""
@@ -151,7 +183,7 @@ class JourneyRunner:
                 heapq.heappush(self._happens, _Happens(at_ms, answer.decision_id, name, due.customer, answer.channel))
         if answer.action == NO_ACTION:
             return None
-        send = _Send(sent_ms, answer.decision_id, reaction.delivered)
+        send = _Send(sent_ms, answer.decision_id, answer.channel, reaction.delivered)
         if sent_ms <= self.clock.now_ms():
             return send
         heapq.heappush(self._sends, send)
@@ -159,7 +191,7 @@ class JourneyRunner:
 
     def _report(self, sends: Sequence[_Send]) -> None:
         def report(send: _Send) -> None:
-            status = ActivationStatus.SENT if send.delivered else ActivationStatus.FAILED
+            status = ActivationStatus.SENT if send.delivered else FAILURE[send.channel]
             self.client.report_activation(send.decision_id, status, send.at_ms)
 
         self._at_once(report, sends)

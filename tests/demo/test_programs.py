@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.program import CalendarUnit
+from decision_service.core.program import CalendarUnit, CapCounts
 from decision_service.demo.journeys import STEPS
+from decision_service.demo.report import PROPOSALS
 from decision_service.demo.response import BASE, LIFTS, LONGEST_DELAY_S
 from decision_service.demo.run import POLICY, PROGRAMS
 from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents.differences import differences
 
 DOCUMENTS = {path.stem: path.read_text() for path in PROGRAMS.glob("*.yaml") if path.name != POLICY}
 
@@ -40,8 +42,8 @@ def test_groups_are_sized_to_compare() -> None:
     }
 
 
-def test_the_policy_has_caps_of_every_sort() -> None:
-    """Rolling and calendar windows, everywhere, by channel, by tag and by message; and what stops contact at once."""
+def test_the_policy_has_guardrails_of_every_sort() -> None:
+    """Caps of each window and scope, money, quiet hours by night and weekday, what stops and what pauses contact."""
     policy = parse_contact_policy((PROGRAMS / POLICY).read_text())
     assert {CalendarUnit.DAY, CalendarUnit.WEEK} <= {cap.calendar for cap in policy.caps}
     assert any(cap.window_s for cap in policy.caps)
@@ -49,4 +51,26 @@ def test_the_policy_has_caps_of_every_sort() -> None:
     assert any(s.channel for s in scopes)
     assert any(s.tag for s in scopes)
     assert any(s.message for s in scopes)
-    assert {rule.outcome for rule in policy.suppress_on} == {"unsubscribe", "complaint"}
+    assert {cap.counts for cap in policy.caps} == {CapCounts.ACTIVATED, CapCounts.DELIVERED}
+    assert any(budget.in_money and budget.paced for budget in policy.budgets)
+    assert any(quiet.weekdays and quiet.holiday_calendar for quiet in policy.quiet_hours)
+    assert {rule.outcome for rule in policy.suppress_on} == {"unsubscribe"}
+    assert {rule.outcome for rule in policy.pauses} == {"complaint"}
+
+
+def test_programs_are_worth_money() -> None:
+    """Each has a value of its own, by which programs compete, and every action a cost."""
+    programs = [parse_program(text) for text in DOCUMENTS.values()]
+    assert all(program.value > 1 for program in programs)
+    assert all(action.cost_micros > 0 for program in programs for action in program.actions)
+
+
+def test_proposals_change_what_is_published() -> None:
+    """Each is a document of the demo, changed in few places."""
+    proposals = sorted(PROPOSALS.glob("*.yaml"))
+    assert [path.name for path in proposals] == ["contact_policy.yaml", "win_back.yaml"]
+    for path in proposals:
+        changes = differences((PROGRAMS / path.name).read_text(), path.read_text())
+        assert 1 <= len(changes) <= 4
+    assert parse_program(proposals[1].read_text()).name == "win_back"
+    assert parse_contact_policy(proposals[0].read_text()).caps
