@@ -30,8 +30,9 @@ _MONEY = "money-"
 
 END_OF_TIME_MS = 253_402_300_800_000  # the year 10000
 
-QUEUED_AHEAD_MS = 86_400_000
-"""How far ahead `level_keys` looks where quiet hours queue. What is queued for later still is judged when taken."""
+QUEUED_AHEAD_MS = {**dict.fromkeys(BudgetPeriod, 7 * 86_400_000), BudgetPeriod.HOUR: 86_400_000}
+"""How far ahead `level_keys` looks where quiet hours queue: past long weekends, but not hour by hour. What is queued
+for later still is judged when taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +148,9 @@ def level_keys(policy: ContactPolicy, program: Program, now_ms: int) -> tuple[st
     Those of the current periods; where quiet hours may queue, those of every period within QUEUED_AHEAD_MS too.
     """
     bound = _Bindings.of(program, policy)
-    until_ms = now_ms + QUEUED_AHEAD_MS if bound.is_queued else now_ms
     keys = []
     for name, budget in bound.budgets.items():
-        at_ms = now_ms
+        at_ms, until_ms = now_ms, now_ms + (QUEUED_AHEAD_MS[budget.period] if bound.is_queued else 0)
         while at_ms <= until_ms:
             period, _, at_ms = period_bounds(budget, at_ms)
             keys.append(f"{name}@{period}")

@@ -210,7 +210,8 @@ def test_only_budgets_that_can_concern_the_program_are_read() -> None:
 
 
 def test_where_quiet_hours_queue_the_next_periods_are_read_too() -> None:
-    """Whatever is queued within a day finds the level of its period; discarding quiet hours queue nothing."""
+    """Whatever is queued within a day finds the level of its period, as to days within a week; discarding quiet hours
+    queue nothing."""
     night = QuietHours("night", 22 * 60, 8 * 60, frozenset({"sms"}), WhenQuiet.QUEUE)
     policy = ContactPolicy(
         budgets=(
@@ -224,7 +225,9 @@ def test_where_quiet_hours_queue_the_next_periods_are_read_too() -> None:
     for hours in range(25):
         send_ms = NOON + hours * HOUR_MS
         assert {t.key for t in tokens(policy, program(), SMS, send_ms)} <= set(keys)
-    assert len(keys) == len(set(keys)) == 2 + 25 + 1
+    for days in range(8):
+        assert tokens(policy, program(), SMS, NOON + days * DAY_MS)[0].key in keys
+    assert len(keys) == len(set(keys)) == 8 + 25 + 1
     discards = replace(policy, quiet_hours=(replace(night, when_quiet=WhenQuiet.DISCARD),))
     assert len(level_keys(discards, program(), NOON)) == 3
     assert len(level_keys(policy, program(actions=(EMAIL, PUSH)), NOON)) == 3

@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import holidays
 
-QUARTER = 900_000
-DAY = 86_400_000
+MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+QUARTER = 15 * MINUTE
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOLIDAYS = holidays.country_holidays("DE", years=range(2025, 2040))
 
@@ -93,3 +93,20 @@ def _quiet_times(start: int, end: int, zone: str, day: date) -> tuple[tuple[int,
     around = round(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
     within = [t for t in range(around - DAY, around + 3 * DAY, QUARTER) if begins <= wall(t, zone) < ends]
     return ((within[0], within[-1] + QUARTER),) if within else ()
+
+
+def local(text: str, zone: str) -> int:
+    """Milliseconds of a local time."""
+    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
+
+
+STARTS = [
+    local("2026-03-27T09:00", "Europe/Berlin"),
+    local("2026-10-24T10:00", "Europe/Berlin"),
+    local("2026-03-29T00:10", "Europe/Berlin"),
+    local("2026-10-25T02:05", "Europe/Berlin"),
+    local("2026-03-07T12:00", "America/New_York"),
+    local("2026-11-01T01:05", "America/New_York"),
+    local("2026-04-30T08:30", "Asia/Kolkata"),
+    local("2026-12-31T18:00", "Asia/Kolkata"),
+]

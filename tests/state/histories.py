@@ -10,9 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from typing import ClassVar
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import strategies as st
@@ -29,42 +27,23 @@ from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.memory_catalogue import MemoryCatalogue
 from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.core.budgets import level_keys
 from decision_service.core.errors import Conflict, InvalidRequest
 from decision_service.core.reasons import Reason
-from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Outcome
+from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Exclusion, Outcome
+from decision_service.core.shrink import Guardrails
 from decision_service.core.values import NO_ACTION, ValueType
 from decision_service.ports import Audit, Budgets, Ledger
 from decision_service.services import Services
-from tests.state.calendars import DAY
+from tests.state.calendars import DAY, HOUR, MINUTE, STARTS
 from tests.state.model import GRACE, Customer, Document, Fits, Key, Model, Objection, Sending
-from tests.state.published import CUSTOMERS, SERVICE, policies, programs
+from tests.state.published import CUSTOMERS, SERVICE, asked, channels, customers, draws, policies, programs
 from tests.state.truth import overspent, violations
 
-MINUTE, HOUR = 60_000, 3_600_000
 AUDIT = Audit("test", 0)
 TOLERANCE = 60_000
-GAPS = [1_000, 6 * MINUTE, 25 * MINUTE, 3 * HOUR, 11 * HOUR]
-
-_named = [customer for customer in CUSTOMERS.values() if customer.timezone]
-customers = st.sampled_from([*_named, *_named, *CUSTOMERS.values()])
-channels = st.sampled_from(["email", "sms", "push"])
-draws = st.integers(0, 99).map(lambda number: number / 100)
-asked = st.sampled_from([("alpha",), ("alpha",), ("beta",), ("alpha", "beta"), ("*",)])
-
-
-def local(text: str, zone: str) -> int:
-    """Milliseconds of a local time."""
-    return round(datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone)).timestamp() * 1000)
-
-
-STARTS = [
-    local("2026-03-27T09:00", "Europe/Berlin"),
-    local("2026-10-24T10:00", "Europe/Berlin"),
-    local("2026-03-06T12:00", "America/New_York"),
-    local("2026-10-31T20:00", "America/New_York"),
-    local("2026-04-30T08:30", "Asia/Kolkata"),
-    local("2026-12-31T18:00", "Asia/Kolkata"),
-]
+GAPS = [1_000, 5 * MINUTE, 20 * MINUTE, 40 * MINUTE, 3 * HOUR, 11 * HOUR, 9 * DAY]
+FATES = ["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED", ""]
 
 
 class Forms:
@@ -72,7 +51,7 @@ class Forms:
 
     def __init__(self, open_forms: Callable[[], tuple[Ledger, Budgets, Callable[[], None]]]) -> None:
         self.open = open_forms
-        self.steps = 0
+        self.steps = self.compared = 0
         self.seen: Counter[str] = Counter()
 
 
@@ -104,6 +83,7 @@ class Histories(RuleBasedStateMachine):
         self.requests: list[tuple[DecideRequest, str]] = []
         self.keys: dict[Key, str] = {}
         self.outcomes = 0
+        self.touched = next(iter(CUSTOMERS.values()))
 
     def _entropy(self) -> float:
         """The service draws between reading and committing: whatever else happens then comes here."""
@@ -129,15 +109,22 @@ class Histories(RuleBasedStateMachine):
     def decide(self, customer: Customer, names: tuple[str, ...], draw: float) -> None:
         self._decide(customer, names, draw, None)
 
-    @rule(customer=customers, names=asked, chosen=st.lists(draws, min_size=2, max_size=5), gap=st.sampled_from(GAPS))
-    def walk_through_a_journey(self, customer: Customer, names: tuple[str, ...], chosen: list[float], gap: int) -> None:
-        """One decision after the other for one customer, each sent at once where it may be."""
-        for draw in chosen:
+    @rule(
+        customer=customers,
+        names=asked,
+        chosen=st.lists(st.tuples(draws, st.sampled_from(FATES)), min_size=2, max_size=5),
+        gap=st.sampled_from(GAPS),
+    )
+    def walk_through_a_journey(
+        self, customer: Customer, names: tuple[str, ...], chosen: list[tuple[float, str]], gap: int
+    ) -> None:
+        """One decision after the other for one customer, each sent at once where it may be, more or less happily."""
+        for draw, fate in chosen:
             before = len(self.model.sendings)
             self._decide(customer, names, draw, None)
             for sending in self.model.sendings[before:]:
-                if sending.fits.from_ms == self.model.now_ms:
-                    self._report(sending, "SENT", self.model.now_ms)
+                if sending.fits.from_ms == self.model.now_ms and fate:
+                    self._report(sending, fate, self.model.now_ms)
             self._move(self.model.now_ms + gap)
 
     @rule(
@@ -172,6 +159,7 @@ class Histories(RuleBasedStateMachine):
         request = DecideRequest(f"r{len(self.requests)}", customer.id, names)
         self.requests.append((request, ""))
         number, expected = len(self.requests) - 1, self._verdicts(customer, names)
+        self.touched = customer
 
         def between() -> None:
             self.draw = draw
@@ -186,7 +174,7 @@ class Histories(RuleBasedStateMachine):
             assert not record.is_contact
             return
         action = self._action(record.program, record.drawn)
-        now_fits = self.model.verdict(customer, record.program, action)
+        now_fits = self.model.verdict(customer, record.program, action, commits=True)
         if not record.is_contact:
             assert Reason.CAP_RACE_LOST in record.degradations
             assert isinstance(now_fits, Objection), f"{record.drawn} still fits, and was given up"
@@ -303,6 +291,8 @@ class Histories(RuleBasedStateMachine):
             self._report(held[0 if first else -1], "SENT", self.model.now_ms)
 
     def _report(self, sending: Sending, status: str, at_ms: int) -> None:
+        self.touched = sending.customer
+
         def reported() -> bool:
             result = self.services.feedback.report_activation(sending.decision_id, ActivationStatus(status), at_ms)
             lapsed = self.model.now_ms > sending.fits.until_ms + GRACE
@@ -326,18 +316,21 @@ class Histories(RuleBasedStateMachine):
 
     @rule(
         customer=customers,
-        name=st.sampled_from(["unsubscribe", "complaint", "bounce", "ignored", "ignored", "bought"]),
+        name=st.sampled_from(["unsubscribe", "complaint", "complaint", "bounce", "ignored", "ignored", "bought"]),
         channel=st.sampled_from(["", "", "email", "sms"]),
-        ago=st.sampled_from([0, 10 * MINUTE, 5 * HOUR, 2 * DAY]),
+        ago=st.lists(st.sampled_from([0, 10 * MINUTE, 5 * HOUR, 30 * HOUR]), min_size=1, max_size=2),
         back=st.integers(0, 4),
+        is_hers=st.sampled_from([True, True, False]),
     )
-    def outcome(self, customer: Customer, name: str, channel: str, ago: int, back: int) -> None:
+    def outcome(self, customer: Customer, name: str, channel: str, ago: list[int], back: int, is_hers: bool) -> None:
         """Of a decision of this customer or, wrongly, another, or of none."""
         of = self.model.sendings[-back] if 0 < back <= len(self.model.sendings) else None
-        self._outcome(customer, name, channel, self.model.now_ms - ago, of)
+        for passed in ago:
+            customer = of.customer if of is not None and is_hers else customer
+            self._outcome(customer, name, channel, self.model.now_ms - passed, of)
 
     def _outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
-        self.outcomes += 1
+        self.outcomes, self.touched = self.outcomes + 1, customer
         made = Outcome(
             f"o{self.outcomes}",
             customer.id,
@@ -356,7 +349,7 @@ class Histories(RuleBasedStateMachine):
         self._suppress(customer, channel, hours)
 
     def _suppress(self, customer: Customer, channel: str, hours: int | None) -> None:
-        until = None if hours is None else self.model.now_ms + hours * HOUR
+        until, self.touched = None if hours is None else self.model.now_ms + hours * HOUR, customer
         self.services.administration.suppress(customer.id, channel, until)
         self.model.suppress(customer, channel, float("inf") if until is None else until)
 
@@ -381,7 +374,7 @@ class Histories(RuleBasedStateMachine):
         self.policies.publish_program(json.dumps(program), AUDIT)
         self.model.programs[program["name"]] = program
 
-    @rule(passes=st.sampled_from([1_000, 4 * MINUTE, 11 * MINUTE, 16 * MINUTE, HOUR, 3 * HOUR, 7 * HOUR, DAY]))
+    @rule(passes=st.sampled_from([1_000, 4 * MINUTE, 11 * MINUTE, 16 * MINUTE, HOUR, 3 * HOUR, 7 * HOUR, DAY - 1]))
     def wait(self, passes: int) -> None:
         self._move(self.model.now_ms + passes)
 
@@ -399,6 +392,37 @@ class Histories(RuleBasedStateMachine):
         self.model.move_clock(now_ms)
 
     # ── What must hold ────────────────────────────────────────────────────────────────────────────────────
+
+    @invariant()
+    def the_future_is_agreed_on(self) -> None:
+        """Of who was last heard of: what would be kept now, at the next moments when that changes, and at another."""
+        if not hasattr(self, "model"):
+            return
+        model, now_ms = self.model, self.model.now_ms
+        published, state = self.policies.current(), self.ledger.state(self.touched.id)
+        features = {"timezone": self.touched.timezone, "email_ok": self.touched.email_ok}
+        points = [now_ms, *model.turning_points(self.touched)]
+        chosen = {*points[:5], points[self.forms.steps % len(points)]}
+        for at_ms in sorted(chosen):
+            model.now_ms = at_ms
+            for name, program in published.programs.items():
+                keys = level_keys(published.policy, program, at_ms)
+                levels = self.budgets.begin_levels(keys, at_ms).result()
+                guardrails = Guardrails(program, published.policy, features, {}, state, at_ms, levels)
+                for action, document in zip(program.actions, model.programs[name]["actions"], strict=True):
+                    found, expected = guardrails.check(action), model.verdict(self.touched, name, document)
+                    if isinstance(found, Exclusion):
+                        assert isinstance(expected, Objection)
+                        assert (found.reason.value, expected.by) in (
+                            (expected.reason, found.detail),
+                            (expected.reason, ""),
+                        )
+                    else:
+                        assert isinstance(expected, Fits)
+                        assert (found.span.from_ms, found.span.until_ms) == (expected.from_ms, expected.until_ms)
+                        assert [token.amount for token in found.tokens] == list(expected.takes.values())
+                    self.forms.compared += 1
+        model.now_ms = now_ms
 
     @invariant()
     def nothing_is_broken(self) -> None:

@@ -15,6 +15,7 @@ from tests.state.calendars import DAY, Label, bounds, label, labels, quiet_times
 
 GRACE = 60_000
 LONGEST_QUEUE = 31 * DAY
+READ_AHEAD = {"hour": DAY}
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 KEPT_TIMES = 64
 
@@ -122,8 +123,11 @@ class Model:
 
     # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def verdict(self, customer: Customer, program: str, action: Document) -> Fits | Objection:
-        """Whether a contact is allowed now, by the documents in force."""
+    def verdict(self, customer: Customer, program: str, action: Document, commits: bool = False) -> Fits | Objection:
+        """Whether a contact is allowed now, by the documents in force.
+
+        commits: judge budgets however far ahead; before, only periods that begin within READ_AHEAD are.
+        """
         document, channel = self.programs[program], action["channel"]
         consent = self.policy["consent"]
         if channel in consent["features"] and not (
@@ -156,10 +160,36 @@ class Model:
             if amount == 0 or not in_scope(budget.get("scope", {}), owner, program, action):
                 continue
             key = self.key(owner, budget, span[0])
-            if self.level(key) + amount > self.allowed(budget, span[0]):
+            is_read = commits or self._begins(budget, span[0]) <= self.now_ms + READ_AHEAD.get(budget["per"], 7 * DAY)
+            if (self.level(key) if is_read else 0) + amount > self.allowed(budget, span[0]):
                 return Objection("VOLUME_LIMIT", budget["id"])
             takes[key] = amount
         return Fits(*span, takes)
+
+    def turning_points(self, customer: Customer) -> list[int]:
+        """Moments from now on at which a verdict may change, by what is known, and those just before; in order."""
+        lasts = [duration_ms(cap.get("rolling") or cap["gap"]) for cap in self._caps() if "calendar" not in cap]
+        units = {cap["calendar"] for cap in self._caps() if "calendar" in cap}
+        zone = customer.timezone or "UTC"
+        points = {until for (who, *_), until in self.suppressed.items() if who == customer.id and until < inf}
+        for sending in [s for s in self.sendings if s.customer is customer][-4:]:
+            ends = sending.fits.until_ms if sending.sent_ms is None else sending.sent_ms
+            points |= {
+                ends + GRACE + 1,
+                *(ends + last for last in lasts),
+                *(sending.fits.from_ms + last for last in lasts),
+            }
+            points |= {bounds(unit, ends, zone, "mon")[1] for unit in units}
+        for rule in self.policy["pause_on"]:
+            points |= {at + duration_ms(rule["for"]) for who, *_, at in self.counted[-4:] if who == customer.id}
+        for document in (self.policy, *self.programs.values()):
+            for quiet in document["quiet_hours"]:
+                for period in quiet_times(quiet, zone, self.now_ms, self.now_ms + DAY):
+                    points |= set(period)
+        return sorted(round(at) + shift for at in points for shift in (-1, 0) if at > self.now_ms)
+
+    def _caps(self) -> list[Document]:
+        return [cap for document in (self.policy, *self.programs.values()) for cap in document["caps"]]
 
     def suppression(self, customer: Customer, channel: str) -> str | None:
         """The reason why nothing may go out on the channel; what an outcome brought comes first, then its own."""
@@ -249,6 +279,11 @@ class Model:
     def key(self, owner: str, budget: Document, at_ms: int) -> Key:
         period = label(budget["per"], at_ms, budget.get("timezone", "UTC"), budget.get("week_starts", "mon"))
         return f"{owner}/{budget['id']}", "money" if "money" in budget else "contacts", period
+
+    def _begins(self, budget: Document, at_ms: int) -> int:
+        if budget["per"] == "total":
+            return 0
+        return bounds(budget["per"], at_ms, budget["timezone"], budget.get("week_starts", "mon"))[0]
 
     def level(self, key: Key) -> int:
         """What was sent, and what may still be."""

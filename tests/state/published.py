@@ -35,7 +35,7 @@ ACTIONS: dict[str, list[Document]] = {
 }
 
 _ATTEMPTS = {"id": "attempts", "limit": 60, "calendar": "month", "counts": "reserved"}
-"""Always in force: attempts are then remembered for as long as other caps may ask for them."""
+"""Always in force, in one program: attempts are then remembered for as long as any cap may ask for them."""
 
 _scopes = st.sampled_from(
     [{}, {}, {"channel": "email"}, {"tag": "promo"}, {"message": "sale"}, {"channel": "email", "tag": "short"}]
@@ -43,7 +43,7 @@ _scopes = st.sampled_from(
 _windows = st.sampled_from(
     [
         *({"rolling": window} for window in ("20m", "3h", "1d", "7d", "30d")),
-        *({"calendar": unit} for unit in ("hour", "day", "month")),
+        *({"calendar": unit} for unit in ("hour", "hour", "day", "month")),
         *({"calendar": "week", "week_starts": day} for day in ("mon", "sat", "sun")),
     ]
 )
@@ -60,7 +60,7 @@ def _caps(owner: str) -> st.SearchStrategy[list[Document]]:
         _counts,
     )
     gaps = st.builds(lambda gap, scope: {"gap": gap, "scope": scope}, st.sampled_from(["5m", "2h"]), scopes)
-    return st.lists(st.one_of(capped, capped, gaps), max_size=3).map(
+    return st.lists(st.one_of(capped, capped, capped, gaps), max_size=4).map(
         lambda caps: [{"id": f"{'g' if 'gap' in cap else 'c'}{i}", **cap} for i, cap in enumerate(caps)]
     )
 
@@ -91,6 +91,7 @@ def _budgets(owner: str) -> st.SearchStrategy[list[Document]]:
 _QUIET: list[Document] = [
     {"id": "night", "from": "22:00", "to": "07:00", "channels": ["email"], "when_quiet": "queue"},
     {"id": "small_hours", "from": "01:30", "to": "02:30", "when_quiet": "queue"},
+    {"id": "long_night", "from": "20:30", "to": "08:00", "when_quiet": "queue"},
     {"id": "lunch", "from": "12:00", "to": "13:15", "channels": ["sms", "push"], "when_quiet": "discard"},
     {
         "id": "weekend",
@@ -110,7 +111,7 @@ _QUIET: list[Document] = [
         "when_quiet": "discard",
     },
 ]
-_quiet_hours = st.lists(st.sampled_from(_QUIET), max_size=2, unique_by=lambda quiet: quiet["id"])
+_quiet_hours = st.lists(st.sampled_from(_QUIET), max_size=3, unique_by=lambda quiet: quiet["id"])
 
 _SUPPRESS_ON: list[Document] = [
     {"outcome": "unsubscribe", "channels": "own", "for": "1d"},
@@ -130,7 +131,7 @@ def policies() -> st.SearchStrategy[Document]:
 
     def made(caps: list[Any], budgets: list[Any], quiet: list[Any], on: list[Any], pauses: list[Any]) -> Document:
         return {
-            "caps": [*caps, _ATTEMPTS],
+            "caps": caps,
             "budgets": budgets,
             "quiet_hours": quiet,
             "consent": {"features": {"email": "email_ok"}, "default": "deny" if len(caps) % 2 else "allow"},
@@ -144,7 +145,7 @@ def policies() -> st.SearchStrategy[Document]:
         _budgets(""),
         _quiet_hours,
         st.lists(st.sampled_from(_SUPPRESS_ON), max_size=3, unique_by=lambda rule: rule["outcome"]),
-        st.lists(st.sampled_from(_PAUSE_ON), max_size=4, unique_by=lambda rule: rule["id"]),
+        st.lists(st.sampled_from(_PAUSE_ON), min_size=1, max_size=4, unique_by=lambda rule: rule["id"]),
     )
 
 
@@ -156,7 +157,7 @@ def programs(name: str) -> st.SearchStrategy[Document]:
             "name": name,
             "features": {"service": SERVICE},
             "actions": ACTIONS[name],
-            "caps": caps,
+            "caps": [*caps, _ATTEMPTS] if name == "beta" else caps,
             "budgets": budgets,
             "quiet_hours": quiet,
             "lease": lease,
@@ -164,3 +165,10 @@ def programs(name: str) -> st.SearchStrategy[Document]:
         }
 
     return st.builds(made, _caps(name), _budgets(name), _quiet_hours, st.sampled_from(["10m", "15m", "2h"]))
+
+
+_named = [customer for customer in CUSTOMERS.values() if customer.timezone]
+customers = st.sampled_from([*_named, *_named, *CUSTOMERS.values()])
+channels = st.sampled_from(["email", "sms", "push"])
+draws = st.integers(0, 99).map(lambda number: number / 100)
+asked = st.sampled_from([("alpha",), ("alpha",), ("beta",), ("alpha", "beta"), ("*",)])

@@ -40,7 +40,7 @@ def run(forms: Forms, steps: int) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
-    print(f"{forms.steps} steps: {dict(sorted(forms.seen.items()))}")
+    print(f"{forms.steps} steps, {forms.compared} verdicts compared: {dict(sorted(forms.seen.items()))}")
     assert forms.steps >= steps
 
 
