@@ -30,7 +30,7 @@ caps:
   - {{id: twenty_minutes_apart, gap: 20m}}
   - {{id: three_an_hour, limit: 3, rolling: 1h, counts: reserved}}
   - {{id: two_a_clock_hour, limit: 2, calendar: hour, scope: {{channel: push}}}}
-  - {{id: some_a_day, limit: {hours}, calendar: day}}
+  - {{id: some_a_day, limit: {a_day}, calendar: day}}
   - {{id: three_promos_in_two_hours, limit: 3, rolling: 2h, scope: {{tag: promo}}, counts: delivered}}
   - {{id: few_hellos_a_week, limit: {hellos}, calendar: week, week_starts: sunday, scope: {{message: hello}}}}
 budgets:
@@ -103,7 +103,7 @@ def documents(hours: int) -> tuple[str, list[str]]:
     programs = [
         PROGRAM.format(name=name, receipt=receipts[name], budget=budgets[name], lease=LEASE) for name in receipts
     ]
-    return POLICY.format(money=9 * hours, hours=hours, hellos=hours * 2 // 3), programs
+    return POLICY.format(money=9 * hours, a_day=hours // 2 + 3, hellos=hours // 4 + 3), programs
 
 
 def prepare(sandbox: Sandbox, customers: int, decides: int) -> None:

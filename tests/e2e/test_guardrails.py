@@ -23,7 +23,7 @@ CLIENTS, CUSTOMERS = 16, 200
 EXCLUDED = "SELECT DISTINCT reason, detail FROM exclusion_facts"
 DEGRADED = "SELECT DISTINCT reason FROM (SELECT unnest(degradations) AS reason FROM decisions)"
 QUEUED = "SELECT DISTINCT channel FROM decisions WHERE send_at IS NOT NULL"
-ARBITRATED = "SELECT count(*) AS decisions FROM decisions WHERE len(others) > 0 AND action <> 'NO_ACTION'"
+ARBITRATED = "SELECT avg(CAST(len(others) > 0 AS INT)) AS share FROM decisions WHERE action <> 'NO_ACTION'"
 
 
 @pytest.mark.slow
@@ -56,7 +56,7 @@ def test_guardrails_hold_and_bite(tmp_path: Path) -> None:
         assert {"SUPPRESSED", "NO_CONSENT", "HOLDOUT"} <= reasons.keys()
         assert "CAP_RACE_LOST" in warehouse.query(DEGRADED).column("reason").to_pylist()
         assert set(warehouse.query(QUEUED).column("channel").to_pylist()) == {"email", "push"}
-        assert warehouse.query(ARBITRATED).column("decisions").to_pylist()[0] > DECIDES // 20
+        assert warehouse.query(ARBITRATED).column("share").to_pylist()[0] > 0.3
         assert run.reports.keys() == {"SENT", "DELIVERED", "BOUNCED", "FAILED", "SKIPPED"}
 
         # And budgets were used up: the fullest period of each by most of its limit.
