@@ -1,4 +1,4 @@
-"""Several programs, one customer: which of them decides, and what the customer's last slot costs."""
+"""Several programs, one customer: what their actions are worth, and which of them decides."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from decision_service.core.caps import binds
 from decision_service.core.exploration import Distribution, explore, one_hot
-from decision_service.core.program import Action, Arbitration, FrequencyCap, Program
+from decision_service.core.program import Action, Arbitration, Program
 
 
 def scores(
@@ -61,22 +60,3 @@ def compete(competitors: Sequence[Competitor | None], arbitration: Arbitration) 
     values = np.array([c.score for c in known if c.priority == highest])
     probabilities[takes_part] = explore(values, arbitration.exploration)
     return probabilities
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """An action that is not allowed now but soon will be, and its discounted score."""
-
-    program: Program
-    action: Action
-    score: float
-
-
-def slot_price(action: Action, last_slots: Sequence[FrequencyCap], due: Sequence[Due]) -> float:
-    """What an action pays, in the workspace's currency, for slots that due actions would then not have: the best score
-    among those that a cap of `last_slots` binds, at least 0."""
-    rivals = (d for d in due if d.action is not action)
-    return max(
-        (d.score for d in rivals if d.score > 0 and any(binds(cap, d.program.name, d.action) for cap in last_slots)),
-        default=0.0,
-    )

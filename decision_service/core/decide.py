@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from decision_service.core import encoding
-from decision_service.core.arbitration import Competitor, Due, compete, scores, slot_price
+from decision_service.core.arbitration import Competitor, compete, scores
 from decision_service.core.contributions import Contribution
 from decision_service.core.customer import CustomerState
+from decision_service.core.due import Due, openings, slot_prices
 from decision_service.core.eligibility import Rules, RuleVariables
 from decision_service.core.errors import InvalidDistribution
 from decision_service.core.exploration import Distribution, Shaped, one_hot, shape, uniform
@@ -32,7 +33,6 @@ from decision_service.core.program import (
     Program,
     WhenFeaturesMissing,
 )
-from decision_service.core.quiet_hours import applicable, ends_at_ms, zone_named
 from decision_service.core.reasons import Reason
 from decision_service.core.record import (
     Candidate,
@@ -296,60 +296,48 @@ def _predicted(
 
 def _price_last_slots(inputs: Inputs, rules: Rules, proposals: Sequence[_Proposal]) -> None:
     """Charge actions that would take a cap's last slot for the due actions that would then find none."""
-    arbitration = inputs.policy.arbitration
-    if arbitration.due_within_s == 0 or not any(f.last_slots for p in proposals for f in p.offered):
+    if inputs.policy.arbitration.due_within_s == 0 or not any(f.last_slots for p in proposals for f in p.offered):
         return
     due = [d for p in proposals for d in _due(inputs, rules, p)]
     if not due:
         return
     for proposal in proposals:
-        if proposal.predicted is None:
+        if proposal.predicted is None or proposal.guardrails is None:
             continue
-        actions = [*(f.action for f in proposal.offered), NO_ACTION_ACTION]
-        in_currency = [slot_price(f.action, f.last_slots, due) for f in proposal.offered]
-        prices = np.array([*in_currency, 0.0]) / proposal.program.value
+        program, offered, zone_name = proposal.program, proposal.offered, proposal.guardrails.zone_name
+        actions = [*(f.action for f in offered), NO_ACTION_ACTION]
+        in_currency = slot_prices(program, offered, due, inputs.state.contacts, zone_name, inputs.now_ms)
+        prices = np.array([*in_currency, 0.0]) / program.value
         if prices.any():
             proposal.prices = prices
-            proposal.scores = scores(proposal.program, actions, proposal.predicted, prices)
+            proposal.scores = scores(program, actions, proposal.predicted, prices)
 
 
 def _due(inputs: Inputs, rules: Rules, proposal: _Proposal) -> list[Due]:
     """The actions of a program that are not allowed now but will be within the policy's horizon, by their scores."""
     if proposal.guardrails is None or proposal.model is None:
         return []
-    program, arbitration = proposal.program, inputs.policy.arbitration
-    actions = {action.id: action for action in program.actions}
-    soon: list[Action] = []
-    for exclusion in proposal.exclusions:
-        action = actions[exclusion.action]
-        at_ms = _opens_at_ms(inputs, proposal, exclusion, action)
-        if at_ms is None or at_ms > inputs.now_ms + arbitration.due_within_s * 1000:
-            continue
-        wanted = [rule for rule in (program.audience, action.eligible) if rule is not None]
-        if any(result is not True for result in rules.evaluate(wanted, proposal.variables)):
-            continue
-        if isinstance(inputs.guardrails(proposal.entrant, at_ms).check(action), Feasible):
-            soon.append(action)
+    program, policy = proposal.program, inputs.policy
+    found = openings(program, policy, proposal.exclusions, proposal.guardrails.zone_name, inputs.now_ms)
+    if not found:
+        return []
+    wanted = list(dict.fromkeys(r for r in (program.audience, *(o.action.eligible for o in found)) if r is not None))
+    holds: dict[str | None, object] = {None: True}
+    holds.update(zip(wanted, rules.evaluate(wanted, proposal.variables), strict=True))
+    at = {at_ms: inputs.guardrails(proposal.entrant, at_ms) for at_ms in {o.at_ms for o in found}}
+    soon: list[Feasible] = []
+    for opening in found:
+        if holds[program.audience] is True and holds[opening.action.eligible] is True:
+            verdict = at[opening.at_ms].check(opening.action)
+            soon += [verdict] if isinstance(verdict, Feasible) else []
     if not soon:
         return []
-    predicted, _, _ = _predicted(inputs, proposal, [*soon, NO_ACTION_ACTION])
+    actions = [*(f.action for f in soon), NO_ACTION_ACTION]
+    predicted, _, _ = _predicted(inputs, proposal, actions)
     if predicted is None:
         return []
-    worth = arbitration.due_discount * scores(program, [*soon, NO_ACTION_ACTION], predicted)
-    return [Due(program, action, score) for action, score in zip(soon, worth.tolist(), strict=False)]
-
-
-def _opens_at_ms(inputs: Inputs, proposal: _Proposal, exclusion: Exclusion, action: Action) -> int | None:
-    """When what excludes the action passes by itself: its start, or the end of quiet hours; None for anything else."""
-    program = proposal.program
-    if exclusion.reason is Reason.NOT_STARTED:
-        return max(program.starts_at_ms or 0, action.starts_at_ms or 0)
-    if exclusion.reason is not Reason.QUIET_HOURS or proposal.guardrails is None:
-        return None
-    zone = zone_named(proposal.guardrails.zone_name)
-    quiet = applicable((*inputs.policy.quiet_hours, *program.quiet_hours), action.channel)
-    ends = [ends_at_ms(q, inputs.now_ms, zone) for q in quiet] if zone is not None else []
-    return max((end for end in ends if end is not None), default=None)
+    worth = policy.arbitration.due_discount * scores(program, actions, predicted)
+    return [Due(program, f.action, f.span, score) for f, score in zip(soon, worth.tolist(), strict=False)]
 
 
 def _distribute(proposal: _Proposal, rules: Rules) -> None:

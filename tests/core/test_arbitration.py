@@ -11,14 +11,17 @@ import numpy.typing as npt
 import pytest
 
 from decision_service.adapters.cel_rules import CelRules
-from decision_service.core.arbitration import Competitor, Due, compete, scores, slot_price
+from decision_service.core.arbitration import Competitor, compete, scores
+from decision_service.core.caps import Span
 from decision_service.core.customer import CustomerState
 from decision_service.core.decide import Decision, Entrant, Inputs, decide
+from decision_service.core.due import Due, slot_prices
 from decision_service.core.program import (
     NO_ACTION_ACTION,
     Action,
     Arbitration,
     BaselineRule,
+    CalendarUnit,
     ContactPolicy,
     Exploration,
     FrequencyCap,
@@ -31,6 +34,7 @@ from decision_service.core.program import (
 )
 from decision_service.core.record import DecideRequest, FeatureStatus, ModelVersion, ServedFeatures
 from decision_service.core.replay import compare, inputs_of, record_of
+from decision_service.core.shrink import Feasible
 from decision_service.core.values import NO_ACTION, Values
 
 NOW = 1_750_000_000_000  # 2025-06-15 17:06:40 in Berlin
@@ -213,16 +217,46 @@ def test_what_leaves_quiet_hours_soon_is_due_and_what_is_not_eligible_is_not() -
         assert decide(inputs(mine, policy=policy), RULES, models, 0.5).drawn == chosen
 
 
+def test_a_slot_that_is_free_again_when_something_is_due_costs_nothing() -> None:
+    """One message a day: tomorrow's has tomorrow's slot, whatever is sent today; with a gap of two days it has not."""
+    strong = program("sale", action("launch", starts_at_ms=NOW + 24 * HOUR))
+    models = {"news": Table(tips=0.1), "sale": Table(launch=0.5)}
+    for cap, chosen in (
+        (FrequencyCap("one_a_day", 1, calendar=CalendarUnit.DAY), "tips"),
+        (FrequencyCap("gap", 1, 12 * 3600), "tips"),
+        (FrequencyCap("gap", 1, 48 * 3600), NO_ACTION),
+    ):
+        policy = ContactPolicy(caps=(cap,), arbitration=Arbitration(exploration=GREEDY, due_within_s=48 * 3600))
+        given = inputs(program("news", action("tips")), strong, policy=replace(policy, unknown_timezone="UTC"))
+        assert decide(given, RULES, models, 0.5).drawn == chosen
+
+
+def test_what_will_be_over_when_it_could_start_is_not_due() -> None:
+    """An offer that ends while its channel rests leaves the slot to what can be sent now."""
+    quiet = QuietHours("rest", 17 * 60, 18 * 60, frozenset({"sms"}))
+    policy = ContactPolicy(
+        caps=(ONE_A_WEEK,), quiet_hours=(quiet,), arbitration=Arbitration(GREEDY, due_within_s=24 * 3600)
+    )
+    models = {"p": Table(mail=0.1, sms=0.4)}
+    for ends_at_ms, chosen in ((NOW + 1000, "mail"), (NOW + 9 * HOUR, NO_ACTION)):
+        mine = program("p", action("mail"), action("sms", "sms", ends_at_ms=ends_at_ms))
+        assert decide(inputs(mine, policy=policy), RULES, models, 0.5).drawn == chosen
+
+
 def test_only_due_actions_under_the_same_cap_count_and_at_their_score() -> None:
     """The price is the best score among those that a last-slot cap binds, never negative."""
     mail, sms = action("mail"), action("sms", "sms")
     mine = program("p", mail, sms)
-    due = [Due(mine, sms, 3.0), Due(mine, action("later"), 2.0), Due(mine, action("bad"), -1.0)]
+    now, later = Span(NOW, NOW + 900_000), Span(NOW + HOUR, NOW + HOUR + 900_000)
+    due = [Due(mine, sms, later, 3.0), Due(mine, action("later"), later, 2.0), Due(mine, action("bad"), later, -1.0)]
     cap = replace(ONE_A_WEEK, scope=Scope(channel="email"))
-    assert slot_price(mail, [cap], due) == 2.0
-    assert slot_price(mail, [ONE_A_WEEK], due) == 3.0
-    assert slot_price(sms, [ONE_A_WEEK], due[:1]) == 0.0
-    assert slot_price(mail, [cap], due[2:]) == 0.0
+
+    def prices(caps: list[FrequencyCap], due: list[Due]) -> list[float]:
+        return slot_prices(mine, [Feasible(mail, now, False, last_slots=tuple(caps))], due, (), "UTC", NOW)
+
+    assert prices([cap], due) == [2.0]
+    assert prices([cap, ONE_A_WEEK], due) == [3.0]
+    assert prices([], due) == prices([cap], due[:1]) == prices([cap], due[2:]) == [0.0]
 
 
 def test_a_record_of_several_programs_replays_bit_for_bit() -> None:
