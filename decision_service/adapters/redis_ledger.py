@@ -83,9 +83,9 @@ return false
 # field…, (suppression field, value)…; of two suppressions of one field the one that holds longer stays.
 _OCCUR = Script("""
 if not redis.call('SET', KEYS[2], '1', 'PX', ARGV[1], 'NX') then return 0 end
-local function count(field)
+local function count(field, always)
   local counter = redis.call('HGET', KEYS[1], field)
-  if not counter and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return end
+  if not counter and not always and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return end
   local total, times = 0, {}
   if counter then
     total = tonumber(string.match(counter, '^%d+'))
@@ -102,7 +102,7 @@ local function until_ms(value)
   return text == '' and math.huge or tonumber(text)
 end
 local last = 6 + tonumber(ARGV[6])
-for i = 7, last do count(ARGV[i]) end
+for i = 7, last do count(ARGV[i], i > 7) end
 for i = last + 1, #ARGV, 2 do
   local held = redis.call('HGET', KEYS[1], ARGV[i])
   if not held or until_ms(held) < until_ms(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
@@ -127,7 +127,8 @@ _READ_BYTES = 32 * 1024 * 1024
 """About how much of the log one read brings into memory."""
 
 _MOST_FIELDS = 2_000
-"""Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state."""
+"""Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state. What
+pauses go by is counted all the same, as a guardrail must not give way to noise."""
 
 _SEQUENCE_BITS = 20  # Redis numbers entries of one millisecond from 0; a million of them does not happen
 

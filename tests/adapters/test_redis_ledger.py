@@ -10,7 +10,7 @@ import redis
 from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
 from decision_service.adapters.redis_ledger import RedisLedger, RedisLog, UnsafeLedger
 from decision_service.core.errors import Unavailable
-from decision_service.core.record import Event
+from decision_service.core.record import Event, Outcome
 
 
 def test_a_read_that_cannot_be_sent_is_told_by_its_result() -> None:
@@ -67,6 +67,18 @@ def test_a_read_of_the_log_is_bounded_in_bytes(redis_url: str) -> None:
         log.trim(through)
     assert sum(rounds) == 80
     assert len(rounds) >= 2
+
+
+def test_many_kinds_of_events_do_not_keep_pauses_from_counting(redis_url: str) -> None:
+    """A customer with more event names than are counted is still paused by outcomes."""
+    ledger = RedisLedger(redis_url, 1, 1000, 60)
+    with redis.Redis.from_url(redis_url) as client:
+        client.hset("nba:{s0}:c:ada", mapping={f"e:page {i}": "1;5" for i in range(2_000)})
+    for i in range(2):
+        ledger.add_outcome(Outcome(f"o{i}", "ada", "dismiss", 7 + i, 9), counters=["\x1fall\x1fdismiss\x1f"])
+    events = ledger.state("ada").events
+    assert events["\x1fall\x1fdismiss\x1f"].recent_ms == (8, 7)
+    assert "dismiss" not in events
 
 
 def test_a_crash_of_the_server_loses_nothing_acknowledged(tmp_path: Path) -> None:
