@@ -278,7 +278,7 @@ SCENARIOS = {
         Reason.VOLUME_LIMIT,
         deciding(mail="cost: 2.5", policy="budgets: [{id: purse, money: 2.6, per: day, pace: even}]"),
         "budget 'purse' of the contact policy: at most 2.60 of money spent on contacts per day in UTC, paced; "
-        "0.00 taken, 2.41 allowed by 2023-11-14 22:13:20 UTC",
+        "0.00 taken, 2.407408 allowed by 2023-11-14 22:13:20 UTC",
         is_timed=True,
     ),
     "budget in total": Scenario(
