@@ -48,7 +48,7 @@ class DemoResult:
     whole: all matured decisions. recent: those of the last quarter of the period. programs: each program's.
     weeks: week by week, the mean reward of TREATMENT and RANDOM_CONTROL and the oracle's.
     guardrails: what they did. audit: of the whole warehouse. an_id, a_customer: a decision worth explaining, and whose
-    it is; empty without one.
+    it is; empty without one. simulate_from: a day from which on a simulation has enough to say.
     """
 
     whole: GroupTable
@@ -63,6 +63,7 @@ class DemoResult:
     tracking_uri: str
     an_id: str
     a_customer: str
+    simulate_from: str
 
     @property
     def decisions(self) -> int:
@@ -145,7 +146,7 @@ def next_commands(result: DemoResult) -> list[str]:
     proposal = shlex.quote(_beside(str(PROPOSALS / "win_back.yaml")))
     lines = [
         "Where to look next",
-        f"  nba simulate -f {proposal} --home {home}",
+        f"  nba simulate -f {proposal} --home {home} --from {result.simulate_from}",
         f"  mlflow ui --backend-store-uri {result.tracking_uri}",
         f"  nba up --home {home}",
     ]

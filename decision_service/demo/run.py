@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from decision_service.core.caps import DAY_MS
@@ -23,6 +24,7 @@ NIGHT_JOBS_EVERY_DAYS = 7
 LEARN_FROM_DAY = 14
 LEARNED_DAYS = 21
 """Tastes change halfway: older decisions would teach what is no longer so."""
+SIMULATED_DAYS = 21
 REWARD_WINDOW_DAYS = 3
 AUTHOR = "nba demo"
 
@@ -131,7 +133,12 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
         tracking_uri=sandbox.settings.tracking_uri,
         an_id=an_id,
         a_customer=a_customer,
+        simulate_from=_day(config.at(max(config.days - SIMULATED_DAYS, 0))),
     )
+
+
+def _day(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
 
 
 def _table(title: str, decisions: Sequence[audit.Earned]) -> GroupTable:
