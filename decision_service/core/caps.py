@@ -174,11 +174,6 @@ def _clock_hour(at_ms: int, zone: tzinfo) -> tuple[date, int, timedelta | None]:
     return local.date(), local.hour, local.utcoffset()
 
 
-def holding(contacts: Iterable[Contact], now_ms: int) -> list[Contact]:
-    """The contacts that count and were sent, or are reserved with a live lease."""
-    return [c for c in contacts if c.counts(CapCounts.ACTIVATED, now_ms)]
-
-
 def droppable(contacts: Iterable[Contact], caps: Iterable[FrequencyCap], now_ms: int) -> list[str]:
     """Decision ids of contacts that none of `caps` can count any more.
 

@@ -18,7 +18,6 @@ from decision_service.core.caps import (
     calendar_windows,
     droppable,
     frees_at_ms,
-    holding,
     remaining,
 )
 from decision_service.core.customer import REPORT_GRACE_MS, Contact, ContactStatus
@@ -200,9 +199,9 @@ def test_what_counts(status: ContactStatus, live: str, lapsed: str) -> None:
 def test_a_lapsed_lease_holds_nothing() -> None:
     """A reservation counts until its lease and the grace for its report end, and not after."""
     reserved = contact(NOW, NOW + HOUR)
-    assert holding([reserved], NOW + HOUR + REPORT_GRACE_MS) == [reserved]
-    assert holding([reserved], NOW + HOUR + REPORT_GRACE_MS + 1) == []
-    assert holding([contact(NOW)], NOW + 1000 * DAY_MS) == [contact(NOW)]
+    assert reserved.counts(CapCounts.ACTIVATED, NOW + HOUR + REPORT_GRACE_MS)
+    assert not reserved.counts(CapCounts.ACTIVATED, NOW + HOUR + REPORT_GRACE_MS + 1)
+    assert contact(NOW).counts(CapCounts.ACTIVATED, NOW + 1000 * DAY_MS)
 
 
 def test_weeks_begin_on_the_day_chosen() -> None:
