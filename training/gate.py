@@ -267,7 +267,7 @@ def _sentence(
 ) -> str:
     difference = evaluation.difference
     ours, theirs = f"The new model ({difference.challenger})", _reference(difference.reference)
-    gain = f"{interval.mean:+.4g} reward per decision than {theirs}"
+    gain = f"{interval.mean:+.4g} reward per decision beside {theirs}"
     sure = f"{1 - rules.alpha:.0%}"
     match verdict:
         case Verdict.PROMOTE if rules.margin == 0:

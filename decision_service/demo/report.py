@@ -147,6 +147,7 @@ def next_commands(result: DemoResult) -> list[str]:
     lines = [
         "Where to look next",
         f"  nba simulate -f {proposal} --home {home} --from {result.simulate_from}",
+        f"  nba audit --home {home}",
         f"  mlflow ui --backend-store-uri {result.tracking_uri}",
         f"  nba up --home {home}",
     ]

@@ -146,6 +146,6 @@ def test_every_command_of_the_tour_works_and_says_what_the_page_shows(shop: Shop
     # And what the demo itself says to type next, but for the server that is up already and MLflow's.
     lines = [line.strip() for line in next_commands(shop.result)]
     commands = [line for line in lines if line.startswith("nba ") and not line.startswith("nba up")]
-    assert [line.split()[1] for line in commands] == ["explain", "timeline", "simulate", "customer", "decide"]
+    assert [line.split()[1] for line in commands] == ["explain", "timeline", "simulate", "audit", "customer", "decide"]
     for line in commands:
         shop.run(line)
