@@ -125,7 +125,7 @@ class Guardrails:
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
         self._budget_levels = budget_levels
-        self.zone_name = _zone_name(policy, {**features, **context})
+        self.zone_name = _zone_name(policy, features, context)
         self._zone = zone_named(self.zone_name)
         # What several actions share is worked out once: per kind of action, and for several kinds per channel and cap.
         self._verdicts: dict[_Kind, _Verdict] = {}
@@ -279,8 +279,10 @@ def _unsuitable(
     return None
 
 
-def _zone_name(policy: ContactPolicy, customer: Values) -> str:
-    named = customer.get(policy.timezone_feature)
-    if isinstance(named, str) and named and zone_named(named) is not None:
-        return named
+def _zone_name(policy: ContactPolicy, features: Values, context: Values) -> str:
+    """What the caller says, else what is stored, else what the policy assumes: the first that is a zone."""
+    for values in (context, features):
+        named = values.get(policy.timezone_feature)
+        if isinstance(named, str) and named and zone_named(named) is not None:
+            return named
     return policy.unknown_timezone or ""
