@@ -138,5 +138,5 @@ def bounded(distribution: Distribution, lower: Distribution, upper: Distribution
         weights = np.where(room > 0, distribution, 0.0)
         if not weights.any():
             weights = room  # those that could take it had nothing to be in proportion to
-        within = np.clip(within + missing * weights / weights.sum(), lower, upper)
+        within = np.clip(within + missing * (weights / weights.sum()), lower, upper)
     return within

@@ -280,9 +280,9 @@ def _unsuitable(
 
 
 def _zone_name(policy: ContactPolicy, features: Values, context: Values) -> str:
-    """What the caller says, else what is stored, else what the policy assumes: the first that is a zone."""
-    for values in (context, features):
-        named = values.get(policy.timezone_feature)
-        if isinstance(named, str) and named and zone_named(named) is not None:
-            return named
+    named = context.get(policy.timezone_feature)
+    if named is None:  # nothing was sent: what is stored stands
+        named = features.get(policy.timezone_feature)
+    if isinstance(named, str) and named and zone_named(named) is not None:
+        return named
     return policy.unknown_timezone or ""

@@ -161,6 +161,12 @@ def test_greedy_mass_above_a_share_goes_where_there_is_room() -> None:
     assert shaped.final == pytest.approx([0.4, 0.3, 0.3])
 
 
+def test_what_bounds_take_goes_to_actions_of_hardly_any_probability_in_proportion() -> None:
+    """A cold softmax leaves the others the least numbers that there are."""
+    p = np.array([1.0, 5e-324, 1.5e-323])
+    assert bounded(p, np.zeros(3), np.array([0.2, 1.0, 1.0])) == pytest.approx([0.2, 0.2, 0.6])
+
+
 @given(st.data())
 def test_a_bounded_distribution_keeps_its_bounds_and_stays_one(data: st.DataObject) -> None:
     """Sum 1, every bound kept, and unchanged where it already was within."""
