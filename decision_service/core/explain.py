@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 
 from decision_service.core import wording
 from decision_service.core.contributions import Contribution
@@ -14,6 +15,8 @@ from decision_service.core.reasons import Reason
 from decision_service.core.record import Candidate, DecisionRecord, FeatureStatus, Option, PolicyKind
 from decision_service.core.replay import inputs_of
 from decision_service.core.values import NO_ACTION
+
+_WIDTH = 110
 
 MOST_CONTRIBUTIONS_TOLD = 8
 """In the text; the values have all."""
@@ -215,18 +218,25 @@ def _program_lines(record: DecisionRecord, part: _Part, funnel: Sequence[FunnelS
     if candidate.program != record.program:
         lines.extend(f"  note         {reason}: {reason.meaning} {reason.remedy}" for reason in candidate.degradations)
     for step in funnel:
-        mark = "→" if step.chosen else " "
-        lines.append(
-            f" {mark} {step.action:<24} {_kept(step) if step.kept else f'excluded  {step.reason}: {step.detail}'}"
-        )
-        if step.change:
-            lines.append(f"{'':38}kept {step.change}")
-        if step.remedy:
-            lines.append(f"{'':38}{step.remedy}")
+        if step.kept:
+            lines.append(f" {'→' if step.chosen else ' '} {step.action:<24} {_told(step)}")
+    # What removed several actions in the same way is told once.
+    removed = [step for step in funnel if not step.kept]
+    for removal in dict.fromkeys(map(_removal, removed)):
+        reason, detail, change, remedy = removal
+        names = [step.action for step in removed if _removal(step) == removal]
+        if len(names) > 1:
+            lines.extend(f"   {line}" for line in wrap(", ".join(names), _WIDTH))
+        lines.append(f"   {names[0] if len(names) == 1 else '':<24} excluded  {reason}: {detail}")
+        lines.extend(f"{'':38}{said}" for said in (f"kept {change}" if change else "", remedy) if said)
     return lines
 
 
-def _kept(step: FunnelStep) -> str:
+def _removal(step: FunnelStep) -> tuple[str, str, str, str]:
+    return str(step.reason), step.detail, step.change, step.remedy
+
+
+def _told(step: FunnelStep) -> str:
     said = f"kept      probability {step.probability:.4f}"
     if step.base_probability is not None and step.base_probability != step.probability:
         said += f" (before levers, prices, shares and floor {step.base_probability:.4f})"
