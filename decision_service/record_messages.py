@@ -109,7 +109,7 @@ def fill_record(pb: record_pb2.DecisionRecord, record: DecisionRecord) -> None:
     if record.program_score is not None:
         pb.program_score = record.program_score
     for candidate in record.others:
-        _fill_candidate(pb.others.add(), candidate)
+        _fill_candidate(pb.others.add(), candidate, record.features)
     pb.timezone = record.timezone
     pb.budget_levels.update(record.budget_levels)
 
@@ -170,7 +170,7 @@ def _features_from_pb(pb: record_pb2.ServedFeatures) -> ServedFeatures:
     )
 
 
-def _fill_candidate(pb: record_pb2.Candidate, candidate: Candidate) -> None:
+def _fill_candidate(pb: record_pb2.Candidate, candidate: Candidate, decided: ServedFeatures) -> None:
     pb.program = candidate.program
     pb.program_version = candidate.program_version
     pb.probability = candidate.probability
@@ -181,7 +181,8 @@ def _fill_candidate(pb: record_pb2.Candidate, candidate: Candidate) -> None:
     pb.policy = POLICY_KIND_TO_PB[candidate.policy]
     if candidate.model is not None:
         fill_model(pb.model, candidate.model)
-    fill_features(pb.features, candidate.features)
+    if candidate.features is not decided:  # programs of one FeatureService share them; equal values may differ in type
+        fill_features(pb.features, candidate.features)
     fill_values(pb.live, candidate.live)
     for option in candidate.options:
         _fill_option(pb.options.add(), option)
@@ -191,7 +192,7 @@ def _fill_candidate(pb: record_pb2.Candidate, candidate: Candidate) -> None:
     pb.encoding_digest = candidate.encoding_digest
 
 
-def _candidate_from_pb(pb: record_pb2.Candidate) -> Candidate:
+def _candidate_from_pb(pb: record_pb2.Candidate, decided: ServedFeatures) -> Candidate:
     return Candidate(
         program=pb.program,
         program_version=pb.program_version,
@@ -201,7 +202,7 @@ def _candidate_from_pb(pb: record_pb2.Candidate) -> Candidate:
         learning_mode=LEARNING_MODE_FROM_PB[pb.learning_mode],
         policy=POLICY_KIND_FROM_PB[pb.policy],
         model=model_from_pb(pb.model) if pb.HasField("model") else None,
-        features=_features_from_pb(pb.features),
+        features=_features_from_pb(pb.features) if pb.HasField("features") else decided,
         live=values_from_pb(pb.live),
         options=tuple(map(_option_from_pb, pb.options)),
         exclusions=tuple(map(exclusion_from_pb, pb.exclusions)),
@@ -213,6 +214,7 @@ def _candidate_from_pb(pb: record_pb2.Candidate) -> Candidate:
 def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
     """The core value. A record of a release that knew one program per request has no `programs` and no
     `program_probability`: its program was the only one, and certain to decide."""
+    features = _features_from_pb(pb.features)
     return DecisionRecord(
         decision_id=pb.decision_id,
         request=DecideRequest(
@@ -230,7 +232,7 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         program_version=pb.program_version,
         policy_version=pb.policy_version,
         model=model_from_pb(pb.model) if pb.HasField("model") else None,
-        features=_features_from_pb(pb.features),
+        features=features,
         live=values_from_pb(pb.live),
         state=state_from_pb(pb.state),
         group=GROUP_FROM_PB[pb.group],
@@ -250,7 +252,7 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         channel=pb.channel,
         program_probability=pb.program_probability or 1.0,
         program_score=pb.program_score if pb.HasField("program_score") else None,
-        others=tuple(map(_candidate_from_pb, pb.others)),
+        others=tuple(_candidate_from_pb(candidate, features) for candidate in pb.others),
         timezone=pb.timezone,
         budget_levels=dict(pb.budget_levels),
     )
