@@ -29,13 +29,13 @@ POLICY = """
 caps:
   - {{id: twenty_minutes_apart, gap: 20m}}
   - {{id: three_an_hour, limit: 3, rolling: 1h, counts: reserved}}
-  - {{id: two_a_clock_hour, limit: 2, calendar: hour, scope: {{channel: push}}}}
+  - {{id: one_a_clock_hour, limit: 1, calendar: hour, scope: {{channel: push}}}}
   - {{id: some_a_day, limit: {a_day}, calendar: day}}
-  - {{id: three_promos_in_two_hours, limit: 3, rolling: 2h, scope: {{tag: promo}}, counts: delivered}}
+  - {{id: two_promos_in_two_hours, limit: 2, rolling: 2h, scope: {{tag: promo}}, counts: delivered}}
   - {{id: few_hellos_a_week, limit: {hellos}, calendar: week, week_starts: sunday, scope: {{message: hello}}}}
 budgets:
-  - {{id: texts_an_hour, limit: 40, per: hour, timezone: Asia/Kolkata, scope: {{channel: sms}}}}
-  - {{id: money_an_hour, money: 14, per: hour}}
+  - {{id: texts_an_hour, limit: 18, per: hour, timezone: Asia/Kolkata, scope: {{channel: sms}}}}
+  - {{id: money_an_hour, money: 9, per: hour}}
   - {{id: money_in_all, money: {money}}}
 quiet_hours:
   - {{id: early_texts, from: "06:00", to: "07:00", channels: [sms], when_quiet: discard}}
@@ -64,7 +64,7 @@ reward: {{outcomes: {{visit: 1}}, window: 1h}}
 lease: {lease}
 groups: {{treatment: 60%, random_control: 30%, holdout: 10%}}
 caps:
-  - {{id: {name}_four_in_two_hours, limit: 4, rolling: 2h, scope: {{program: this}}}}
+  - {{id: {name}_two_in_three_hours, limit: 2, rolling: 3h, scope: {{program: this}}}}
 budgets:
   - {{id: {name}_in_all, {budget}}}
 """
@@ -95,15 +95,15 @@ def documents(hours: int) -> tuple[str, list[str]]:
         "summer": "tags: [promo]",
     }
     budgets = {
-        "autumn": f"limit: {30 * hours}",
-        "winter": f"money: {2 * hours}",
-        "spring": "limit: 40, per: hour, timezone: America/New_York",
+        "autumn": f"limit: {20 * hours}",
+        "winter": f"money: {hours}",
+        "spring": "limit: 25, per: hour, timezone: America/New_York",
         "summer": "limit: 1000000",
     }
     programs = [
         PROGRAM.format(name=name, receipt=receipts[name], budget=budgets[name], lease=LEASE) for name in receipts
     ]
-    return POLICY.format(money=9 * hours, a_day=hours // 2 + 3, hellos=hours // 4 + 3), programs
+    return POLICY.format(money=6 * hours, a_day=hours // 2 + 2, hellos=hours // 4 + 2), programs
 
 
 def prepare(sandbox: Sandbox, customers: int, decides: int) -> None:

@@ -15,7 +15,7 @@ from decision_service.sandbox import Sandbox
 from decision_service.settings import Settings
 from tests.e2e import guarded
 
-DECIDES = int(os.environ.get("NBA_TEST_DECIDES", "8000"))
+DECIDES = int(os.environ.get("NBA_TEST_DECIDES", "10000"))
 """100,000 take several minutes: NBA_TEST_DECIDES=100000 pytest --timeout 0 tests/e2e/test_guardrails.py."""
 
 CLIENTS, CUSTOMERS = 16, 200
