@@ -17,9 +17,10 @@ HOLIDAYS = holidays.country_holidays("DE", years=range(2025, 2040))
 Label = tuple[object, ...]
 
 
-def wall(at_ms: int, zone: str) -> datetime:
-    """What a clock there shows, without its offset."""
-    return datetime.fromtimestamp(at_ms / 1000, ZoneInfo(zone)).replace(tzinfo=None)
+@lru_cache(maxsize=200_000)
+def wall(quarter: int, zone: str) -> datetime:
+    """What a clock there shows when a quarter of an hour begins, without its offset."""
+    return datetime.fromtimestamp(quarter * QUARTER / 1000, ZoneInfo(zone)).replace(tzinfo=None)
 
 
 def label(unit: str, at_ms: int, zone: str, week_starts: str = "mon") -> Label:
@@ -66,6 +67,7 @@ def _bounds(unit: str, quarter: int, zone: str, week_starts: str) -> tuple[int, 
     return first * QUARTER, (last + 1) * QUARTER
 
 
+@lru_cache
 def minute(text: str) -> int:
     """Of the day, of `22:30`."""
     hours, minutes = text.split(":")
@@ -75,7 +77,7 @@ def minute(text: str) -> int:
 def quiet_times(quiet: dict[str, Any], zone: str, from_ms: int, until_ms: int) -> list[tuple[int, int]]:
     """The [start, end) of quiet hours that begin on local days around a time: from the first to the last quarter of an
     hour at which the clock shows a time within them."""
-    first, last = wall(from_ms, zone).date() - timedelta(days=1), wall(until_ms, zone).date()
+    first, last = (wall(at_ms // QUARTER, zone).date() for at_ms in (from_ms - DAY, until_ms))
     times = []
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
@@ -91,7 +93,8 @@ def _quiet_times(start: int, end: int, zone: str, day: date) -> tuple[tuple[int,
     begins = midnight + timedelta(minutes=start)
     ends = midnight + timedelta(minutes=end, days=1 if end < start else 0)
     around = round(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo("UTC")).timestamp() * 1000)
-    within = [t for t in range(around - DAY, around + 3 * DAY, QUARTER) if begins <= wall(t, zone) < ends]
+    moments = range(around - DAY, around + 3 * DAY, QUARTER)
+    within = [at_ms for at_ms in moments if begins <= wall(at_ms // QUARTER, zone) < ends]
     return ((within[0], within[-1] + QUARTER),) if within else ()
 
 
@@ -101,12 +104,10 @@ def local(text: str, zone: str) -> int:
 
 
 STARTS = [
-    local("2026-03-27T09:00", "Europe/Berlin"),
-    local("2026-10-24T10:00", "Europe/Berlin"),
+    local("2026-10-24T18:30", "Europe/Berlin"),
     local("2026-03-29T00:10", "Europe/Berlin"),
     local("2026-10-25T02:05", "Europe/Berlin"),
-    local("2026-03-07T12:00", "America/New_York"),
+    local("2026-03-08T00:50", "America/New_York"),
     local("2026-11-01T01:05", "America/New_York"),
-    local("2026-04-30T08:30", "Asia/Kolkata"),
     local("2026-12-31T18:00", "Asia/Kolkata"),
 ]

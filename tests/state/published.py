@@ -37,6 +37,9 @@ ACTIONS: dict[str, list[Document]] = {
 _ATTEMPTS = {"id": "attempts", "limit": 60, "calendar": "month", "counts": "reserved"}
 """Always in force, in one program: attempts are then remembered for as long as any cap may ask for them."""
 
+_HOURLY = {"id": "hourly", "limit": 9, "calendar": "hour"}
+"""Always in force in the other one: there is then a cap to compare in the hour that daylight saving repeats."""
+
 _scopes = st.sampled_from(
     [{}, {}, {"channel": "email"}, {"tag": "promo"}, {"message": "sale"}, {"channel": "email", "tag": "short"}]
 )
@@ -157,7 +160,7 @@ def programs(name: str) -> st.SearchStrategy[Document]:
             "name": name,
             "features": {"service": SERVICE},
             "actions": ACTIONS[name],
-            "caps": [*caps, _ATTEMPTS] if name == "beta" else caps,
+            "caps": [*caps, _ATTEMPTS if name == "beta" else _HOURLY],
             "budgets": budgets,
             "quiet_hours": quiet,
             "lease": lease,
