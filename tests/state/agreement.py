@@ -22,7 +22,9 @@ def compare(model: Model, published: Published, state: CustomerState, budgets: B
     Raises:
         AssertionError: one of them differs.
     """
-    compared = 0
+    known = {(s.channel, s.reason.value): s.until_ms for s in state.suppressions if s.live_at(model.now_ms)}
+    assert known == model.suppressions(customer)
+    compared = 1
     for name, program in published.programs.items():
         keys = level_keys(published.policy, program, model.now_ms)
         levels = budgets.begin_levels(keys, model.now_ms).result()

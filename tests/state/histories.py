@@ -42,7 +42,7 @@ from tests.state.truth import overspent, violations
 AUDIT = Audit("test", 0)
 TOLERANCE = 60_000
 GAPS = [1_000, 5 * MINUTE, 20 * MINUTE, 40 * MINUTE, 3 * HOUR, 11 * HOUR, 9 * DAY]
-FATES = ["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED", ""]
+FATES = ["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED", "ignored", ""]
 
 
 class Forms:
@@ -123,7 +123,9 @@ class Histories(RuleBasedStateMachine):
             self._decide(customer, names, draw, None)
             for sending in self.model.sendings[before:]:
                 if sending.fits.from_ms == self.model.now_ms and fate:
-                    self._report(sending, fate, self.model.now_ms)
+                    self._report(sending, "SENT" if fate == "ignored" else fate, self.model.now_ms)
+                    if fate == "ignored":
+                        self._outcome(customer, fate, "", self.model.now_ms, sending)
             self._move(self.model.now_ms + gap)
 
     @rule(
@@ -131,7 +133,7 @@ class Histories(RuleBasedStateMachine):
         other=customers,
         names=asked,
         draw=draws,
-        what=st.sampled_from(["decide", "decide", "suppress", "fail", "complain"]),
+        what=st.sampled_from(["decide", "decide", "everybody", "suppress", "fail", "complain"]),
     )
     def decide_in_a_race(
         self, customer: Customer, other: Customer, names: tuple[str, ...], draw: float, what: str
@@ -139,8 +141,9 @@ class Histories(RuleBasedStateMachine):
         """Something else happens between reading the customer's state and committing."""
 
         def happens() -> None:
-            if what == "decide":
-                self._decide(other, names, draw, None)
+            if what in ("decide", "everybody"):
+                for one in CUSTOMERS.values() if what == "everybody" else [other]:
+                    self._decide(one, names, draw, None)
             elif what == "suppress":
                 self._suppress(customer, "email", None)
             elif what == "fail":

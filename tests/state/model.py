@@ -191,6 +191,14 @@ class Model:
     def _caps(self) -> list[Document]:
         return [cap for document in (self.policy, *self.programs.values()) for cap in document["caps"]]
 
+    def suppressions(self, customer: Customer) -> dict[tuple[str, str], float | None]:
+        """Those in force: channel, reason → until when; None is for good."""
+        return {
+            (channel, reason): None if until == inf else until
+            for (who, channel, reason), until in self.suppressed.items()
+            if who == customer.id and self.now_ms < until
+        }
+
     def suppression(self, customer: Customer, channel: str) -> str | None:
         """The reason why nothing may go out on the channel; what an outcome brought comes first, then its own."""
         for on in (channel, "*"):

@@ -81,7 +81,7 @@ def _budgets(owner: str) -> st.SearchStrategy[list[Document]]:
         kinds.append({"id": "one", "per": "day", "timezone": "Europe/Berlin", "scope": {"action": "mail"}})
 
     def limited(kind: Document) -> st.SearchStrategy[Document]:
-        most = st.sampled_from([0.05, 0.2, 0.6, 2.0]) if kind["id"] == "money" else st.sampled_from([1, 4, 12, 40])
+        most = st.sampled_from([0.05, 0.2, 0.6, 2.0]) if kind["id"] == "money" else st.sampled_from([1, 2, 4, 20])
         unit = "money" if kind["id"] == "money" else "limit"
         paces = st.sampled_from([{}, {}, {"pace": "even"}]) if kind["per"] != "total" else st.just({})
         return st.builds(lambda limit, pace: {**kind, unit: limit, **pace}, most, paces)

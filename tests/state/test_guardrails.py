@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import redis
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -53,6 +54,7 @@ EVERYTHING = {
 }
 
 
+@pytest.mark.timeout(0 if STEPS else 300)
 def test_histories_in_memory() -> None:
     """No cap, budget or quiet hour is broken, nothing that is allowed is refused, and everything happens."""
     forms = Forms(lambda: (MemoryLedger(), MemoryBudgets(), lambda: None))
@@ -60,6 +62,7 @@ def test_histories_in_memory() -> None:
     assert set(forms.seen) >= EVERYTHING
 
 
+@pytest.mark.timeout(0 if STEPS else 300)
 def test_histories_on_redis(redis_url: str) -> None:
     """The same on a real Redis."""
     client = redis.Redis.from_url(redis_url)
