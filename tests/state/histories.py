@@ -94,13 +94,24 @@ class Histories(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.close()
 
-    @initialize(start=st.sampled_from(STARTS), policy=policies(), alpha=programs("alpha"), beta=programs("beta"))
-    def publish_all(self, start: int, policy: Document, alpha: Document, beta: Document) -> None:
+    @initialize(
+        start=st.sampled_from(STARTS),
+        policy=policies(),
+        alpha=programs("alpha"),
+        beta=programs("beta"),
+        customer=customers,
+        draw=draws,
+    )
+    def begin(
+        self, start: int, policy: Document, alpha: Document, beta: Document, customer: Customer, draw: float
+    ) -> None:
+        """Publish everything, and decide for the first time."""
         self.model = Model(start, CUSTOMERS, policy, {"alpha": alpha, "beta": beta}, start)
         self.clock.set(start)
         self.policies.publish_policy(json.dumps(policy), AUDIT)
         for program in (alpha, beta):
             self.policies.publish_program(json.dumps(program), AUDIT)
+        self.walk_through_a_journey(customer, ("alpha",), [(draw, "SENT")], MINUTE)
 
     # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -45,7 +45,7 @@ _scopes = st.sampled_from(
 )
 _windows = st.sampled_from(
     [
-        *({"rolling": window} for window in ("20m", "3h", "1d", "7d", "30d")),
+        *({"rolling": window} for window in ("20m", "3h", "9h", "1d", "7d", "30d")),
         *({"calendar": unit} for unit in ("hour", "hour", "day", "month")),
         *({"calendar": "week", "week_starts": day} for day in ("mon", "sat", "sun")),
     ]
