@@ -51,7 +51,8 @@ def _live(sandbox: Sandbox, name: str) -> None:
         answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % 50}", ("loop",)))
         if answer.is_contact:
             sandbox.client.report_activation(answer.decision_id, ActivationStatus.SENT)
-        pays = {"mail": i % 10 < 6, "text": i % 10 < 1, NO_ACTION: i % 10 < 2}[answer.action]
+        turn = i // 50  # of each customer, so that mail is the best for every one of them
+        pays = {"mail": turn % 10 < 6, "text": turn % 10 < 1, NO_ACTION: turn % 10 < 2}[answer.action]
         if pays:
             at_ms = sandbox.clock.now_ms()
             outcomes.append(
@@ -83,10 +84,8 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     answers = [sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % 50}", ("loop",))) for i in range(200)]
     assert all(a.model is not None and a.model.version == run.version for a in answers)
     assert max(a.probability for a in answers) == pytest.approx(0.8)
-    # What it learned from is drawn anew each time: for some contexts it may well find another action better.
-    probable = [a for a in answers if a.probability > 0.5]
-    best = [a for a in probable if a.action == "mail"]
-    assert len(best) > 0.8 * len(probable)
+    best = [a for a in answers if a.probability > 0.5]
+    assert {a.action for a in best} == {"mail"}
 
     # Every one of them replays bit for bit through the API.
     assert all(sandbox.client.replay(a.decision_id).differences == () for a in answers[:50])
