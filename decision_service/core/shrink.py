@@ -150,6 +150,10 @@ class Guardrails:
             assert rest is not None
             return Exclusion(action.id, *rest)
         span, last_slots, taken = rest
+        if span.from_ms > self._now_ms:  # what is queued may be over by then
+            for owner, name in ((self._program, "program"), (action, "action")):
+                if owner.ends_at_ms is not None and span.from_ms >= owner.ends_at_ms:
+                    return Exclusion(action.id, Reason.EXPIRED, name)
         return Feasible(
             action, span, span.from_ms > self._now_ms, taken, last_slots if action.counts_toward_caps else ()
         )

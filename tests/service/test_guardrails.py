@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from decision_service.core.customer import ContactStatus
@@ -249,3 +251,17 @@ def test_one_programs_decision_keeps_what_anothers_cap_counts(world: World) -> N
     (letter,) = {e.detail for e in world.decide("r3", programs=("q",)).exclusions}
     assert letter == "rare"
     assert len(world.ledger.state("c").contacts) == 2
+
+
+def test_what_would_be_over_when_quiet_hours_end_is_not_queued(world: World) -> None:
+    """An offer that ends in the night is excluded as expired in the evening; the other is queued until morning."""
+    policy(world, "quiet_hours: [{id: night, from: '21:00', to: '08:00', when_quiet: queue}]\nunknown_timezone: UTC")
+    midnight = world.clock.now_ms() // (24 * HOUR) * 24 * HOUR
+    world.clock.set(midnight + 23 * HOUR)
+    ends = datetime.fromtimestamp((midnight + 26 * HOUR) / 1000, UTC).isoformat()
+    program(world, "", PROGRAM.replace("channel: sms", f"channel: sms, ends_at: '{ends}'"))
+    record = world.decide("r1", "x")
+    assert excluded(record) == {"text": (Reason.EXPIRED, "action")}
+    assert record.reservation is not None
+    assert record.reservation.send_at_ms == midnight + 32 * HOUR
+    assert world.inquiry.replay(record.decision_id).identical
