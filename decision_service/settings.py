@@ -14,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 class Settings(BaseSettings):
     """Frozen after start. The defaults are the embedded form: nothing to install, everything below `home`."""
 
-    model_config = SettingsConfigDict(env_prefix="NBA_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="NBA_", frozen=True, extra="forbid", validate_default=True)
 
     home: Path = Field(Path(".nba"), description="Folder for everything embedded: Redis, warehouse, MLflow, logs.")
     host: str = Field("127.0.0.1", description="Address that gRPC workers and the console listen on.")
@@ -65,12 +65,20 @@ class Settings(BaseSettings):
             raise ValueError("use redis://[user:password@]host:port/database, or rediss:// or unix://")
         return value
 
+    @field_validator("home", "feature_repo", "warehouse")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """Resolved once, here: child processes and servers run in folders of their own."""
+        return None if value is None else value.expanduser().resolve()
+
     @field_validator("clock")
     @classmethod
     def _known_clock(cls, value: str) -> str:
-        if value != "system" and not value.startswith("file:"):
+        if value == "system":
+            return value
+        if not value.startswith("file:"):
             raise ValueError("use `system` or `file:PATH`")
-        return value
+        return f"file:{Path(value.removeprefix('file:')).expanduser().resolve()}"
 
     @property
     def warehouse_path(self) -> Path:
@@ -85,7 +93,7 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """MLflow's URI."""
-        return self.mlflow_uri or f"sqlite:///{(self.home / 'mlflow.db').resolve()}"
+        return self.mlflow_uri or f"sqlite:///{self.home / 'mlflow.db'}"
 
     @property
     def artifacts_path(self) -> Path:

@@ -237,12 +237,10 @@ class Stack:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as `NBA_*` variables, for child processes; relative paths become absolute."""
+    """The settings as `NBA_*` variables, for child processes."""
     variables = {}
     for name, value in settings.model_dump().items():
         if value is None:
             continue
-        if isinstance(value, Path):
-            value = value.resolve()
         variables[f"NBA_{name.upper()}"] = json.dumps(value) if isinstance(value, bool) else str(value)
     return variables
