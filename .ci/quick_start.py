@@ -84,7 +84,7 @@ def main() -> None:
         environment |= {"NBA_PORT": free_port(), "NBA_EMBEDDED_REDIS_PORT": free_port()}
         with (Path(folder) / "up.log").open("w+") as log:
             print("$ nba up &", flush=True)
-            up = subprocess.Popen(["nba", "up"], cwd=clone, env=environment, stdout=log, stderr=log)  # noqa: S607
+            up = subprocess.Popen(["nba", "up"], cwd=clone, env=environment, stdout=log, stderr=log)
             try:
                 deadline = time.monotonic() + STARTS_S
                 while "serving on" not in (said := Path(log.name).read_text()):

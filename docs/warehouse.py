@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from decision_service.tables import TABLES, Table
-from decision_service.views import VIEWS, View
+from decision_service.warehouse.tables import TABLES, Table
+from decision_service.warehouse.views import VIEWS, View
 
 PAGE = Path(__file__).with_suffix(".md")
 INTRODUCTION = """# Warehouse
 
-<!-- Written by `python -m docs.warehouse` from decision_service/tables.py and decision_service/views.py. -->
+<!-- Written by `python -m docs.warehouse` from `tables` and `views` of decision_service/warehouse. -->
 
 The embedded warehouse is a folder of Delta tables, one sub-folder a table, that any engine which reads Delta can open.
 `Warehouse.query` sees them in DuckDB's dialect, with named parameters (`$name`), and nothing else: no files or network.

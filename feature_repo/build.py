@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from decision_service.adapters.feast_store import REGISTRY
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.ports import Warehouse
-from decision_service.tables import SEGMENT_MEMBERSHIP
+from decision_service.adapters.feast.store import REGISTRY
+from decision_service.application.ports import Warehouse
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.warehouse.tables import SEGMENT_MEMBERSHIP
 from feature_repo.tables import (
     KEY,
     Progress,

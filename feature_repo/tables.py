@@ -20,9 +20,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
-from decision_service.adapters.feast_store import CONFIG, open_store, store_config, view_schema
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.values import MAX_ID_LENGTH, ValueType
+from decision_service.adapters.feast.store import CONFIG, open_store, store_config, view_schema
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.values import MAX_ID_LENGTH, ValueType
 
 if TYPE_CHECKING:
     from feast import FeatureStore, FeatureView, Field

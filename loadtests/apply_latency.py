@@ -28,8 +28,8 @@ from rich.progress import track
 from rich.table import Table
 
 from decision_service.client import DecisionClient
-from decision_service.core.errors import InvalidRequest
-from decision_service.pb import decision_service_pb2_grpc
+from decision_service.contract.pb import decision_service_pb2_grpc
+from decision_service.core.model.errors import InvalidRequest
 from loadtests.environment import HERE, Prepared
 from loadtests.traffic import PROGRAM, message_of, requests
 

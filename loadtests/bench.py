@@ -27,9 +27,9 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from decision_service.adapters.embedded_redis import free_port
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.pb import decision_service_pb2_grpc
+from decision_service.adapters.redis.embedded import free_port
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.contract.pb import decision_service_pb2_grpc
 from loadtests.environment import Environment, Prepared
 from loadtests.traffic import message_of, requests
 

@@ -8,22 +8,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from decision_service import bootstrap, jobs
 from decision_service.adapters import vw
-from decision_service.adapters.embedded_redis import free_port
-from decision_service.adapters.mlflow_store import CHAMPION
-from decision_service.artifact import Manifest, write_artifact
+from decision_service.adapters.mlflow.store import CHAMPION
+from decision_service.adapters.redis.embedded import free_port
 from decision_service.client import DecisionClient
-from decision_service.core import encoding
-from decision_service.core.caps import DAY_MS
-from decision_service.core.errors import Unavailable
-from decision_service.core.live import live_names
-from decision_service.core.program import Action
-from decision_service.core.values import Value, ValueType
+from decision_service.contract.model_artifact import Manifest, write_artifact
+from decision_service.core.choice import encoding
+from decision_service.core.guardrails.caps import DAY_MS
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.program import Action
+from decision_service.core.model.values import Value, ValueType
 from decision_service.demo.retailer import Retailer, RetailerConfig
 from decision_service.demo.source_tables import SourceTables
-from decision_service.settings import Settings
-from decision_service.supervisor import Stack
+from decision_service.operation import bootstrap, jobs
+from decision_service.operation.settings import Settings
+from decision_service.operation.supervisor import Stack
 from loadtests.traffic import PROGRAM
 from training.track import RunRecord, Tracking
 

@@ -23,9 +23,9 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from decision_service.client import Answer, DecisionClient
-from decision_service.core.errors import NbaError
-from decision_service.core.record import ActivationStatus, DecideRequest, Event, Outcome
-from decision_service.core.values import Value, ValueType
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Event, Outcome
+from decision_service.core.model.values import Value, ValueType
 
 grpc_gevent.init_gevent()  # Locust runs users as greenlets of one thread, which a blocking call would stop
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import grpc
 
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.pb import decision_service_pb2_grpc
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.contract.pb import decision_service_pb2_grpc
+from decision_service.operation.settings import Settings
 from decision_service.rpc.server import OPTIONS
-from decision_service.settings import Settings
 
 
 class Noop(decision_service_pb2_grpc.DecisionServiceServicer):

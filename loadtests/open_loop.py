@@ -20,8 +20,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from decision_service.core.record import DecideRequest
-from decision_service.pb import decision_service_pb2_grpc
+from decision_service.contract.pb import decision_service_pb2_grpc
+from decision_service.core.model.record import DecideRequest
 from loadtests.traffic import PROGRAM, context, message_of
 
 CHANNELS = 8

@@ -24,21 +24,21 @@ from rich.table import Table
 from decision_service.adapters import vw
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
-from decision_service.adapters.memory_ledger import MemoryLedger
-from decision_service.adapters.memory_policies import MemoryPolicies
-from decision_service.core import encoding
-from decision_service.core.caps import DAY_MS
-from decision_service.core.customer import Contact, ContactStatus, CustomerState
+from decision_service.adapters.memory.budgets import MemoryBudgets
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.ports import Audit, Published
+from decision_service.application.services import Services
+from decision_service.core.choice import encoding
 from decision_service.core.decide import Entrant, Inputs, Scorer, decide
-from decision_service.core.live import live_names
-from decision_service.core.program import Action, Program
-from decision_service.core.record import DecideRequest, FeatureStatus, ModelVersion, ServedFeatures
-from decision_service.core.values import Value, ValueType
-from decision_service.ports import Audit, Published
-from decision_service.services import Services
+from decision_service.core.guardrails.caps import DAY_MS
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.customer import Contact, ContactStatus, CustomerState
+from decision_service.core.model.program import Action, Program
+from decision_service.core.model.record import DecideRequest, FeatureStatus, ModelVersion, ServedFeatures
+from decision_service.core.model.values import Value, ValueType
 
 CHANNELS = ("email", "push", "sms", "web")
 TAGS = ("sale", "news", "service", "partner", "season")

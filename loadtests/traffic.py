@@ -6,10 +6,10 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 
-from decision_service import messages
-from decision_service.core.record import DecideRequest
-from decision_service.core.values import Value
-from decision_service.pb import decision_service_pb2 as pb
+from decision_service.contract import messages
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.model.record import DecideRequest
+from decision_service.core.model.values import Value
 
 PROGRAM = "load"
 

@@ -1,4 +1,4 @@
-"""Generates `decision_service/pb` from `proto/`; `--check` fails if the committed code is out of step."""
+"""Generates `decision_service/contract/pb` from `proto/`; `--check` fails if the committed code is out of step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
-TARGET = ROOT / "decision_service" / "pb"
+TARGET = ROOT / "decision_service" / "contract" / "pb"
 
 
 def generate(into: Path) -> list[str]:
@@ -28,7 +28,9 @@ def generate(into: Path) -> list[str]:
         for path in sorted(Path(scratch).rglob("*_pb2*.py*")):
             if path.name.endswith("_pb2_grpc.py") and "Service" not in path.read_text():
                 continue
-            text = re.sub(r"^from nba\.v1 import", "from decision_service.pb import", path.read_text(), flags=re.M)
+            text = re.sub(
+                r"^from nba\.v1 import", "from decision_service.contract.pb import", path.read_text(), flags=re.M
+            )
             (into / path.name).write_text(text)
             names.append(path.name)
     return names

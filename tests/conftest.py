@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
-from decision_service.adapters.mlflow_store import ensure_tracking
+from decision_service.adapters.mlflow.store import ensure_tracking
+from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
 
 
 @pytest.fixture(scope="session")

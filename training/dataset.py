@@ -15,14 +15,14 @@ from typing import TypedDict
 
 import numpy as np
 
-from decision_service.core.encoding import known_values
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.ope import Calibration, FloatArray, IntArray, probability_matrix
-from decision_service.core.program import Action, Group, Program, RewardDefinition
-from decision_service.core.record import PolicyKind
-from decision_service.core.values import NO_ACTION, Values
-from decision_service.ports import Warehouse
-from decision_service.tables import values_from_json
+from decision_service.application.ports import Warehouse
+from decision_service.core.choice.encoding import known_values
+from decision_service.core.estimation.ope import Calibration, FloatArray, IntArray, probability_matrix
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Action, Group, Program, RewardDefinition
+from decision_service.core.model.record import PolicyKind
+from decision_service.core.model.values import NO_ACTION, Values
+from decision_service.warehouse.tables import values_from_json
 
 LEARNING_GROUPS = (Group.TREATMENT, Group.RANDOM_CONTROL)
 TRUE_POLICIES = (PolicyKind.MODEL, PolicyKind.UNIFORM)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core import ope
+from decision_service.core.choice.exploration import shape, uniform
 from decision_service.core.decide import Scorer
-from decision_service.core.errors import InvalidDistribution, InvalidRequest
-from decision_service.core.exploration import shape, uniform
-from decision_service.core.ope import DEFAULT_ALPHA, FloatArray, Interval, Moments
-from decision_service.core.program import Action, Exploration
-from decision_service.core.values import NO_ACTION
+from decision_service.core.estimation import ope
+from decision_service.core.estimation.ope import DEFAULT_ALPHA, FloatArray, Interval, Moments
+from decision_service.core.model.errors import InvalidDistribution, InvalidRequest
+from decision_service.core.model.program import Action, Exploration
+from decision_service.core.model.values import NO_ACTION
 from training.dataset import LogFacts, LoggedDataset, LoggedRow
 
 Policy = Callable[[LoggedDataset], FloatArray]

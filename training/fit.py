@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from decision_service.adapters.vw import TrainingText, VwScorer, serving_copy
-from decision_service.core import ope
-from decision_service.core.encoding import ENCODER_VERSION, encode, label
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.intervals import Interval
-from decision_service.core.program import Action, Exploration
-from decision_service.core.record import ModelVersion
+from decision_service.core.choice.encoding import ENCODER_VERSION, encode, label
+from decision_service.core.estimation import ope
+from decision_service.core.estimation.intervals import Interval
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Action, Exploration
+from decision_service.core.model.record import ModelVersion
 from training.dataset import LoggedDataset
 from training.evaluate import scored_policy
 from training.reward_model import predict_from

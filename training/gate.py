@@ -16,8 +16,8 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.ope import Interval, Moments, anytime_lower, z_value
+from decision_service.core.estimation.ope import Interval, Moments, anytime_lower, z_value
+from decision_service.core.model.errors import InvalidRequest, Violation
 from training.evaluate import Difference, Evaluation
 
 

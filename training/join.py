@@ -23,11 +23,11 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from decision_service import tables
-from decision_service.core.program import Aggregation, Program
-from decision_service.core.record import ActivationStatus
-from decision_service.core.values import NO_ACTION
-from decision_service.ports import EntryKind, Warehouse
+from decision_service.application.ports import EntryKind, Warehouse
+from decision_service.core.model.program import Aggregation, Program
+from decision_service.core.model.record import ActivationStatus
+from decision_service.core.model.values import NO_ACTION
+from decision_service.warehouse import tables
 
 LATE_GRACE_S = 3_600
 REACHED = (ActivationStatus.SENT, ActivationStatus.DELIVERED)

@@ -18,17 +18,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from decision_service.adapters.mlflow_store import CHAMPION
+from decision_service.adapters.mlflow.store import CHAMPION
 from decision_service.adapters.vw import VwScorer
-from decision_service.artifact import GoldenContext, Manifest, registered_name, write_artifact
-from decision_service.core import encoding
+from decision_service.application.ports import Warehouse
+from decision_service.contract.model_artifact import GoldenContext, Manifest, registered_name, write_artifact
+from decision_service.core.choice import encoding
 from decision_service.core.decide import Scorer
-from decision_service.core.errors import ModelRejected
-from decision_service.core.live import live_names
-from decision_service.core.program import Program
-from decision_service.core.record import ModelVersion
-from decision_service.core.values import ValueType
-from decision_service.ports import Warehouse
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.errors import ModelRejected
+from decision_service.core.model.program import Program
+from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.values import ValueType
 from training import evaluate as ev
 from training import promote
 from training.dataset import LoggedDataset, ProgramAt, read_dataset

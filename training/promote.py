@@ -23,14 +23,14 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from decision_service.adapters.mlflow_store import CHAMPION, DIGEST_TAG
-from decision_service.artifact import registered_name
+from decision_service.adapters.mlflow.store import CHAMPION, DIGEST_TAG
+from decision_service.application.ports import Warehouse
+from decision_service.contract.model_artifact import registered_name
+from decision_service.core.choice.encoding import ENCODER_VERSION
 from decision_service.core.decide import Scorer
-from decision_service.core.encoding import ENCODER_VERSION
-from decision_service.core.errors import Conflict, NotFound
-from decision_service.core.record import ModelVersion
-from decision_service.ports import Warehouse
-from decision_service.tables import PROMOTIONS
+from decision_service.core.model.errors import Conflict, NotFound
+from decision_service.core.model.record import ModelVersion
+from decision_service.warehouse.tables import PROMOTIONS
 from training.track import Tracking
 
 PROMOTE, ROLLBACK = "PROMOTE", "ROLLBACK"

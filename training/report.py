@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from decision_service.core.ope import Calibration, Interval
+from decision_service.core.estimation.ope import Calibration, Interval
 from training.evaluate import Evaluation, PolicyValue
 from training.gate import Judgement, Look, Verdict
 

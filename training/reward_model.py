@@ -15,9 +15,9 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from decision_service.core.ope import FloatArray
-from decision_service.core.program import Action
-from decision_service.core.values import Value, Values
+from decision_service.core.estimation.ope import FloatArray
+from decision_service.core.model.program import Action
+from decision_service.core.model.values import Value, Values
 from training.dataset import LoggedDataset, LoggedRow
 
 FOLDS = 3

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decision_service.adapters.mlflow_store import ABSENT, CHALLENGER, DIGEST_TAG, ensure_tracking, open_client
-from decision_service.artifact import registered_name
-from decision_service.core.errors import NotFound
+from decision_service.adapters.mlflow.store import ABSENT, CHALLENGER, DIGEST_TAG, ensure_tracking, open_client
+from decision_service.contract.model_artifact import registered_name
+from decision_service.core.model.errors import NotFound
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

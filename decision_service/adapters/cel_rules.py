@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import cel
 
-from decision_service.core.eligibility import RuleFailure, RuleResult, RuleVariables
-from decision_service.rule_language import execute, first_sentence, reads
+from decision_service.core.guardrails.eligibility import RuleFailure, RuleResult, RuleVariables
+from decision_service.documents.rule_language import execute, first_sentence, reads
 
 
 class CelRules:

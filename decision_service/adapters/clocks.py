@@ -6,7 +6,7 @@ import mmap
 import time
 from pathlib import Path
 
-from decision_service.ports import Clock
+from decision_service.application.ports import Clock
 
 _SIZE = 8
 

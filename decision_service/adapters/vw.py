@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import vowpalwabbit
 
-from decision_service.core.contributions import Contribution, contributions
-from decision_service.core.encoding import ENCODER_VERSION, encode
-from decision_service.core.errors import InvalidRequest, ModelRejected
-from decision_service.core.program import Action
-from decision_service.core.record import ModelVersion
-from decision_service.core.values import Values
+from decision_service.core.choice.contributions import Contribution, contributions
+from decision_service.core.choice.encoding import ENCODER_VERSION, encode
+from decision_service.core.model.errors import InvalidRequest, ModelRejected
+from decision_service.core.model.program import Action
+from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.values import Values
 
 BASE_OPTIONS = "--cb_explore_adf --cb_type mtr --epsilon 0.1 --quiet"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from decision_service.application.ports import PolicyStore, Warehouse
 from decision_service.audit.budgets import budgets
 from decision_service.audit.caps import frequency_caps
 from decision_service.audit.completeness import completeness
@@ -17,7 +18,6 @@ from decision_service.audit.groups import assignments, hashed, holdouts, sample_
 from decision_service.audit.quiet_hours import quiet_hours
 from decision_service.audit.report import Report, Section, render
 from decision_service.audit.suppressions import suppressions
-from decision_service.ports import PolicyStore, Warehouse
 
 __all__ = ["Asked", "Report", "Section", "audit", "render"]
 

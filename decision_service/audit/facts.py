@@ -9,11 +9,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from decision_service.adapters.sql_engine import SqlEngine
+from decision_service.application.ports import PolicyStore, Warehouse
 from decision_service.audit.report import SHOWN, Section
 from decision_service.audit.rules import SCOPED, Rules, read_rules
 from decision_service.audit.windows import zone_offsets
-from decision_service.ports import PolicyStore, Warehouse
+from decision_service.warehouse.sql_engine import SqlEngine
 
 REPORT_GRACE_MS = 60_000
 """How long after its lease a message that was sent within it may be reported; docs/decide-cycle.md."""

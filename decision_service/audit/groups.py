@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from decision_service.audit.facts import Facts
 from decision_service.audit.report import Section
-from decision_service.core.intervals import chi_square_survival
+from decision_service.core.estimation.intervals import chi_square_survival
 
 BUCKETS = 10_000
 MISMATCH = 0.001

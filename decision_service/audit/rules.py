@@ -12,10 +12,10 @@ from datetime import date
 
 import pyarrow as pa
 
-from decision_service.core.errors import InvalidRequest, NotFound
-from decision_service.core.program import Budget, ContactPolicy, FrequencyCap, Program, QuietHours, Scope
+from decision_service.application.ports import PolicyStore, Warehouse
+from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.program import Budget, ContactPolicy, FrequencyCap, Program, QuietHours, Scope
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.ports import PolicyStore, Warehouse
 
 STRING, INT, BOOL = pa.string(), pa.int64(), pa.bool_()
 STRINGS, INTS = pa.list_(STRING), pa.list_(INT)

@@ -24,7 +24,7 @@ from decision_service.cli import (
     timelines,
 )
 from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
-from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
+from decision_service.core.model.errors import InvalidRequest, NbaError, Unavailable
 
 app = typer.Typer(
     name="nba",

@@ -9,7 +9,7 @@ import typer
 
 from decision_service.cli.moments import EXAMPLES, moment_ms
 from decision_service.cli.terminal import FAILED, AsJson, Home, print_json, settings
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 
 def audit(
@@ -24,9 +24,9 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Check, from the warehouse alone, that guardrails and groups held and no decision is lost; exit code 1 if not."""
-    from decision_service import jobs
     from decision_service.audit import Asked, render
     from decision_service.audit.facts import FOREVER_MS
+    from decision_service.operation import jobs
 
     asked = Asked(
         from_ms=moment_ms("--from", from_) if from_ else 0,

@@ -21,13 +21,13 @@ from decision_service.cli.terminal import (
     print_table,
     progress_bar,
 )
-from decision_service.core.customer import ALL_CHANNELS, Contact, ContactStatus, Suppression
-from decision_service.core.errors import InvalidRequest, Unavailable, Violation
+from decision_service.core.model.customer import ALL_CHANNELS, Contact, ContactStatus, Suppression
+from decision_service.core.model.errors import InvalidRequest, Unavailable, Violation
 
 if TYPE_CHECKING:
     from decision_service.cli.suppression_csv import Row, SuppressionList
     from decision_service.client import DecisionClient
-    from decision_service.core.standing import Standing
+    from decision_service.core.explanation.customer_summary import Standing
 
 BATCH = 1_000
 BATCH_DEADLINE_MS = 60_000

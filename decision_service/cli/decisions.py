@@ -22,8 +22,8 @@ from decision_service.cli.terminal import (
     print_table,
     settings,
 )
-from decision_service.core.errors import InvalidRequest, NotFound, Unavailable, Violation
-from decision_service.core.values import Value
+from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable, Violation
+from decision_service.core.model.values import Value
 
 if TYPE_CHECKING:
     from decision_service.client import Answer
@@ -46,7 +46,7 @@ def decide(
 ) -> None:
     """Decide for one customer: for real, so that the slot is reserved and the decision logged, or as a dry run."""
     from decision_service.client import DecisionClient
-    from decision_service.core.record import ALL_PROGRAMS, DecideRequest
+    from decision_service.core.model.record import ALL_PROGRAMS, DecideRequest
 
     if bool(program) == every:
         raise InvalidRequest.of("--program", "name one or several, or give --all, not both")
@@ -149,7 +149,7 @@ def _explained(decision_id: str, target: str, home: Path | None):  # type: ignor
         with DecisionClient([target or f"{chosen.host}:{chosen.port}"], retries=0) as client:
             return client.explain(decision_id)
     except (NotFound, Unavailable) as asked:
-        from decision_service.hindsight import explain_from_warehouse
+        from decision_service.operation.past_decisions import explain_from_warehouse
 
         explanation = explain_from_warehouse(chosen, decision_id)
         if explanation is None:
@@ -161,7 +161,7 @@ def _explained(decision_id: str, target: str, home: Path | None):  # type: ignor
 
 def status(home: Home = None, as_json: AsJson = False) -> None:
     """Which programs and models the workers serve, what was refused and why, and how far the loader is."""
-    from decision_service import bootstrap
+    from decision_service.operation import bootstrap
 
     chosen = settings(home)
     signals, decision_log = bootstrap.open_signals(chosen), bootstrap.open_log(chosen)

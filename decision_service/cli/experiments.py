@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from decision_service.cli.terminal import AsJson, Home, print_json, progress_bar, settings
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 
 def demo(

@@ -23,7 +23,7 @@ Program = Annotated[str, typer.Option(help="One program; all of them by default.
 
 def build_features(home: Home = None, as_json: AsJson = False) -> None:
     """SQL over the warehouse → feature tables → Feast → online store; only what changed."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     with progress_bar(quiet=as_json) as progress:
         report = jobs.build_features(settings(home), progress)
@@ -36,7 +36,7 @@ def build_features(home: Home = None, as_json: AsJson = False) -> None:
 
 def load(home: Home = None, as_json: AsJson = False) -> None:
     """Move the decision log into the warehouse, once, until it is drained. Do not run it beside a loader."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     report = jobs.load(settings(home))
     print_json(report) if as_json else print_pairs("Loaded", report)
@@ -44,7 +44,7 @@ def load(home: Home = None, as_json: AsJson = False) -> None:
 
 def join(home: Home = None, as_json: AsJson = False) -> None:
     """Join outcomes to decisions: one reward per decision, matured or not."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     report = jobs.join(settings(home))
     print_json(report) if as_json else print_pairs("Joined", report)
@@ -52,7 +52,7 @@ def join(home: Home = None, as_json: AsJson = False) -> None:
 
 def train(program: Program = "", home: Home = None, as_json: AsJson = False) -> None:
     """Train a challenger, evaluate it off-policy against the champion, and promote it if the gate says so."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     reports = jobs.train(settings(home), program)
     if as_json:
@@ -75,7 +75,7 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Make a registered model version the champion by hand; the promotion ledger records who did."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     report = jobs.promote(settings(home), program, version, author or getpass.getuser())
     print_json(report) if as_json else print_pairs("Promoted", report)
@@ -89,7 +89,7 @@ def demote(
     as_json: AsJson = False,
 ) -> None:
     """Take the champion model back to an earlier one; workers swap within seconds."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     report = jobs.rollback(settings(home), program, to_version, author or getpass.getuser())
     print_json(report) if as_json else print_pairs("Demoted", report)

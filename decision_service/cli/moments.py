@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 EXAMPLES = "2026-12-31T18:00Z, 2026-12-31T18:00+01:00 or '2026-12-31T18:00 Europe/Berlin'"
 

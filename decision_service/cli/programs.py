@@ -22,12 +22,12 @@ from decision_service.cli.terminal import (
     print_json,
     print_table,
 )
-from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Violation
+from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Violation
 
 if TYPE_CHECKING:
+    from decision_service.application.ports import PolicyVersion, ProgramVersion
     from decision_service.client import DecisionClient
     from decision_service.documents.batches import Batch, Checked
-    from decision_service.ports import PolicyVersion, ProgramVersion
 
 CONTACT_POLICY = "contact-policy"
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})

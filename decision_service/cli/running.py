@@ -18,7 +18,7 @@ def up(home: Home = None, workers: Annotated[int | None, typer.Option(help="Deci
 
     Redis, the Decide workers, the loader, the trainer and the simulator; what dies is started again.
     """
-    from decision_service.processes import supervise
+    from decision_service.operation.processes import supervise
 
     chosen = settings(home, workers=workers)
     print(f"starting; logs are in {chosen.home / 'logs'}", file=sys.stderr)
@@ -38,35 +38,35 @@ def up(home: Home = None, workers: Annotated[int | None, typer.Option(help="Deci
 
 def worker(supervised: Supervised = False) -> None:
     """One Decide worker. Several share the port."""
-    from decision_service.processes import run_worker
+    from decision_service.operation.processes import run_worker
 
     run_worker(settings(), supervised)
 
 
 def loader(supervised: Supervised = False) -> None:
     """The loader: moves the decision log into the warehouse. Exactly one per ledger."""
-    from decision_service.processes import run_loader
+    from decision_service.operation.processes import run_loader
 
     run_loader(settings(), supervised)
 
 
 def trainer(supervised: Supervised = False) -> None:
     """The trainer: builds features, joins, trains, gates and promotes, over and over."""
-    from decision_service.processes import run_trainer
+    from decision_service.operation.processes import run_trainer
 
     run_trainer(settings(), supervised)
 
 
 def simulator(supervised: Supervised = False) -> None:
     """The simulator: answers SimulateProgram, one simulation at a time. One per ledger."""
-    from decision_service.processes import run_simulator
+    from decision_service.operation.processes import run_simulator
 
     run_simulator(settings(), supervised)
 
 
 def doctor(home: Home = None, as_json: AsJson = False) -> None:
     """Check every part: settings, Redis, features, warehouse, MLflow, workers. Exit code 1 if one is not well."""
-    from decision_service.diagnosis import examine
+    from decision_service.operation.diagnosis import examine
 
     started = time.monotonic()
     findings = examine(settings(home))

@@ -10,7 +10,7 @@ import typer
 
 from decision_service.cli.moments import moment_ms
 from decision_service.cli.terminal import AsJson, Home, print_json, progress_bar, settings
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 
 def simulate(
@@ -34,7 +34,7 @@ def simulate(
     as_json: AsJson = False,
 ) -> None:
     """Replay logged decisions through a proposed program, and compare: nothing is published, nobody is contacted."""
-    from decision_service import jobs
+    from decision_service.operation import jobs
 
     chosen = settings(home)
     document = _read(file)

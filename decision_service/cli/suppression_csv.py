@@ -8,9 +8,9 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from decision_service.administration import CustomerSuppression
+from decision_service.application.administration import CustomerSuppression
 from decision_service.cli.moments import moment_ms
-from decision_service.core.errors import InvalidRequest, Violation
+from decision_service.core.model.errors import InvalidRequest, Violation
 from decision_service.rpc.checks import Checks
 
 REQUIRED = ("customer_id", "channel")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from decision_service.core.errors import InvalidRequest, NbaError
+from decision_service.core.model.errors import InvalidRequest, NbaError
 
 if TYPE_CHECKING:
-    from decision_service.settings import Settings
+    from decision_service.operation.settings import Settings
 
 DONE, FAILED, INVALID, UNAVAILABLE = 0, 1, 2, 3  # docs/operations.md lists them
 
@@ -35,8 +35,8 @@ def settings(home: Path | None = None, **overrides: Any) -> Settings:
     """
     from pydantic import ValidationError
 
-    from decision_service.core.errors import Violation
-    from decision_service.settings import Settings
+    from decision_service.core.model.errors import Violation
+    from decision_service.operation.settings import Settings
 
     given = {name: value for name, value in {"home": home, **overrides}.items() if value is not None}
     try:
@@ -56,7 +56,7 @@ def address(home: Path | None = None) -> str:
 
 def complain(headline: str, error: NbaError) -> None:
     """One error, every violation on a line of its own, on standard error."""
-    from decision_service.bootstrap import describe_error
+    from decision_service.operation.bootstrap import describe_error
 
     print(f"{headline}:\n{describe_error(error)}", file=sys.stderr)
 

@@ -10,7 +10,7 @@ import typer
 from decision_service.cli.customers import CustomerId
 from decision_service.cli.moments import moment_ms
 from decision_service.cli.terminal import AsJson, Home, Target, address, print_json, settings
-from decision_service.core.errors import Unavailable
+from decision_service.core.model.errors import Unavailable
 
 
 def timeline(
@@ -26,11 +26,11 @@ def timeline(
 
     From the warehouse, with what the service holds beyond: open contacts, suppressions and pauses in force.
     """
-    from decision_service import bootstrap
+    from decision_service.application.timeline import FOREVER_MS
+    from decision_service.application.timeline import timeline as tell
     from decision_service.client import DecisionClient
-    from decision_service.core.wording import moment
-    from decision_service.timeline import FOREVER_MS
-    from decision_service.timeline import timeline as tell
+    from decision_service.core.explanation.wording import moment
+    from decision_service.operation import bootstrap
 
     from_ms = moment_ms("--from", since) if since else 0
     until_ms = moment_ms("--until", until) if until else FOREVER_MS

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from decision_service import messages, record_messages
-from decision_service.administration import ProgramSummary
-from decision_service.core.contributions import Contribution
-from decision_service.core.explain import Attribution, Explanation, FunnelStep
-from decision_service.core.program import Group, LearningMode
-from decision_service.core.reasons import Reason
-from decision_service.core.record import ModelVersion
-from decision_service.core.standing import GroupIn, PauseIn, Standing
-from decision_service.core.values import NO_ACTION
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.ports import Audit
+from decision_service.application.administration import ProgramSummary
+from decision_service.application.ports import Audit
+from decision_service.contract import messages, record_messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.choice.contributions import Contribution
+from decision_service.core.explanation.customer_summary import GroupIn, PauseIn, Standing
+from decision_service.core.explanation.explain import Attribution, Explanation, FunnelStep
+from decision_service.core.model.program import Group, LearningMode
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.values import NO_ACTION
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from decision_service.core.errors import Unavailable
-from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
+from decision_service.contract.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
+from decision_service.core.model.errors import Unavailable
 from decision_service.rpc import status
 
 _RETRYABLE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)

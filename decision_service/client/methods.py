@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar
 
 import grpc
 
-from decision_service import messages, record_messages
-from decision_service.administration import CustomerSuppression, ProgramSummary
+from decision_service.application.administration import CustomerSuppression, ProgramSummary
+from decision_service.application.feedback import ActivationResult
+from decision_service.application.ports import PolicyVersion, ProgramVersion
 from decision_service.client.answers import (
     Answer,
     answer_from_pb,
@@ -22,16 +23,15 @@ from decision_service.client.answers import (
 )
 from decision_service.client.calls import Calls, Stubs
 from decision_service.client.requests import build, fill, fill_decide, fill_suppression
-from decision_service.core.customer import ALL_CHANNELS
-from decision_service.core.errors import NbaError
-from decision_service.core.explain import Explanation
-from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
+from decision_service.contract import messages, record_messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.explanation.customer_summary import Standing
+from decision_service.core.explanation.explain import Explanation
+from decision_service.core.model.customer import ALL_CHANNELS
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
 from decision_service.core.replay import ReplayResult
-from decision_service.core.standing import Standing
-from decision_service.feedback import ActivationResult
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.ports import PolicyVersion, ProgramVersion
 from decision_service.rpc import status
 
 P = ParamSpec("P")

@@ -6,13 +6,13 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from decision_service import messages
-from decision_service.administration import CustomerSuppression
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.program import Group
-from decision_service.core.record import DecideRequest
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import decision_service_pb2 as pb
+from decision_service.application.administration import CustomerSuppression
+from decision_service.contract import messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.program import Group
+from decision_service.core.model.record import DecideRequest
 
 T = TypeVar("T")
 

@@ -14,17 +14,19 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from decision_service.core import encoding
-from decision_service.core.arbitration import Competitor, compete, scores
-from decision_service.core.contributions import Contribution
-from decision_service.core.customer import CustomerState
-from decision_service.core.due import Due, openings, slot_prices
-from decision_service.core.eligibility import Rules, RuleVariables
-from decision_service.core.errors import InvalidDistribution
-from decision_service.core.exploration import Distribution, Shaped, one_hot, shape, uniform
-from decision_service.core.groups import assign
-from decision_service.core.live import live_values
-from decision_service.core.program import (
+from decision_service.core.choice import encoding
+from decision_service.core.choice.arbitration import Competitor, compete, scores
+from decision_service.core.choice.contributions import Contribution
+from decision_service.core.choice.exploration import Distribution, Shaped, one_hot, shape, uniform
+from decision_service.core.choice.last_slot import Due, openings, slot_prices
+from decision_service.core.choice.sampling import draw_index, validate
+from decision_service.core.guardrails.eligibility import Rules, RuleVariables
+from decision_service.core.guardrails.groups import assign
+from decision_service.core.guardrails.live import live_values
+from decision_service.core.guardrails.shrink import Feasible, Guardrails, shrink
+from decision_service.core.model.customer import CustomerState
+from decision_service.core.model.errors import InvalidDistribution
+from decision_service.core.model.program import (
     NO_ACTION_ACTION,
     Action,
     ContactPolicy,
@@ -33,8 +35,8 @@ from decision_service.core.program import (
     Program,
     WhenFeaturesMissing,
 )
-from decision_service.core.reasons import Reason
-from decision_service.core.record import (
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import (
     Candidate,
     DecideRequest,
     Exclusion,
@@ -45,9 +47,7 @@ from decision_service.core.record import (
     Reservation,
     ServedFeatures,
 )
-from decision_service.core.sampling import draw_index, validate
-from decision_service.core.shrink import Feasible, Guardrails, shrink
-from decision_service.core.values import NO_ACTION, Values
+from decision_service.core.model.values import NO_ACTION, Values
 
 Rewards = npt.NDArray[np.float64]
 

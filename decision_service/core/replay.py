@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from decision_service.core.decide import Decision, Entrant, Inputs
-from decision_service.core.program import ContactPolicy, Program
-from decision_service.core.record import Candidate, DecisionRecord
+from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.core.model.record import Candidate, DecisionRecord
 
 
 @dataclass(frozen=True, slots=True)

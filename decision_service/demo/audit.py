@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core.ope import Interval, mean_interval
-from decision_service.core.program import Action, Group
+from decision_service.application.ports import Warehouse
+from decision_service.core.estimation.ope import Interval, mean_interval
+from decision_service.core.model.program import Action, Group
 from decision_service.demo.response import Truth, best_reward, expected_reward
-from decision_service.ports import Warehouse
 
 EARNED = """
 SELECT d.decision_id, d.customer_id, d.program, d."group", d.action, d.actions, d.decided_at_ms, r.reward

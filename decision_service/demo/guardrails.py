@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decision_service.core.program import Budget
-from decision_service.core.reasons import Reason
-from decision_service.ports import Published, Warehouse
+from decision_service.application.ports import Published, Warehouse
+from decision_service.core.model.program import Budget
+from decision_service.core.model.reasons import Reason
 
 SHOWN_REASONS = (
     Reason.NO_CONSENT,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from decision_service.core.intervals import Interval
+from decision_service.core.estimation.intervals import Interval
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.values import NO_ACTION
 
 BASKET_BOUND = 100.0
 """No basket reaches this amount, so a reward of amount / 100 stays within [0, 1] without clipping."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from decision_service.core.caps import DAY_MS
+from decision_service.core.guardrails.caps import DAY_MS
 from decision_service.demo.response import Truth
 
 Floats = npt.NDArray[np.float64]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from decision_service.core.caps import DAY_MS
+from decision_service.core.guardrails.caps import DAY_MS
 from decision_service.demo import audit
 from decision_service.demo.guardrails import at_work, worth_explaining
 from decision_service.demo.journeys import Journeys
@@ -15,8 +15,8 @@ from decision_service.demo.report import DemoResult, GroupTable, ModelOutcome
 from decision_service.demo.retailer import Retailer, RetailerConfig
 from decision_service.demo.runner import JourneyRunner
 from decision_service.demo.source_tables import SourceTables
-from decision_service.sandbox import Progress, Sandbox, silent
-from decision_service.settings import Settings
+from decision_service.operation.sandbox import Progress, Sandbox, silent
+from decision_service.operation.settings import Settings
 
 PROGRAMS = Path(__file__).parent / "programs"
 POLICY = "contact_policy.yaml"

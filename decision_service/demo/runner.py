@@ -11,9 +11,9 @@ from typing import TypeVar
 
 from decision_service.adapters.clocks import FileClock
 from decision_service.client import Answer, DecisionClient
-from decision_service.core.errors import NbaError
-from decision_service.core.record import ActivationStatus, DecideRequest, Event, Outcome
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Event, Outcome
+from decision_service.core.model.values import NO_ACTION
 from decision_service.demo.journeys import Due, Journeys
 from decision_service.demo.response import Truth, react
 from decision_service.demo.retailer import DISSATISFIED, ZONES, Retailer, Ticket

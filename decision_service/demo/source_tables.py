@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from decision_service.application.ports import Warehouse
 from decision_service.demo.retailer import ZONES, Retailer
-from decision_service.ports import Warehouse
 
 _TIME = pa.timestamp("us", tz="UTC")
 

@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import ContactPolicy, Program
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import build, checks, violations
 from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument

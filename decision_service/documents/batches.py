@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.program import ContactPolicy
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.program import ContactPolicy
 from decision_service.documents import Surroundings, is_contact_policy, parse_contact_policy, parse_program
 
 

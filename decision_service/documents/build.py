@@ -7,9 +7,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
-from decision_service.core import program as core
-from decision_service.core.groups import BUCKETS
-from decision_service.core.values import ValueType
+from decision_service.core.guardrails.groups import BUCKETS
+from decision_service.core.model import program as core
+from decision_service.core.model.values import ValueType
 from decision_service.documents import guardrails, holiday_calendars, schema
 
 

@@ -8,13 +8,13 @@ from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
-from decision_service.core.groups import BUCKETS
-from decision_service.core.live import live_names
-from decision_service.core.program import GroupShares, Program, RewardDefinition
-from decision_service.core.values import NO_ACTION
+from decision_service.core.guardrails.groups import BUCKETS
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.program import GroupShares, Program, RewardDefinition
+from decision_service.core.model.values import NO_ACTION
 from decision_service.documents.fields import Share, nearest
+from decision_service.documents.rule_language import members
 from decision_service.documents.source import Data, Location, path
-from decision_service.rule_language import members
 
 Mistake: TypeAlias = tuple[Location, str]
 

@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from decision_service.core import program as core
-from decision_service.core.customer import MAX_RECENT_EVENTS
+from decision_service.core.model import program as core
+from decision_service.core.model.customer import MAX_RECENT_EVENTS
 from decision_service.documents.fields import CapId, Channel, Document, Id, Money, Name, Share, wrong
 from decision_service.documents.times import (
     END_OF_DAY,

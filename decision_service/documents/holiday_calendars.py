@@ -6,7 +6,7 @@ import warnings
 from datetime import date
 from functools import lru_cache
 
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 from decision_service.documents.fields import nearest
 
 YEARS = range(2020, 2061)

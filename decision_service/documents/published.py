@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TypeAlias, TypeVar
 
-from decision_service.core.errors import InvalidRequest, NotFound
-from decision_service.core.program import ContactPolicy, Program
+from decision_service.application.ports import Audit, Published
+from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import parse_contact_policy, parse_program
 from decision_service.documents.fields import nearest
-from decision_service.ports import Audit, Published
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from decision_service.core.reasons import Reason
+from decision_service.core.model.reasons import Reason
 from decision_service.documents import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.violations import keys_of, model_of
@@ -26,7 +26,7 @@ def reasons_page() -> str:
         "# Reasons\n\n"
         "Why an action was excluded, or what was particular about an answer. The same names stand in the API, the\n"
         "decision log, metrics and the console. `nba explain <decision id>` shows those of one decision.\n\n"
-        "This page is generated from `decision_service/core/reasons.py`.\n\n"
+        "This page is generated from `decision_service/core/model/reasons.py`.\n\n"
         f"| reason | meaning | what to do |\n|---|---|---|\n{rows}\n"
     )
 

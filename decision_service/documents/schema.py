@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from decision_service.core import program as core
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model import program as core
+from decision_service.core.model.values import NO_ACTION
 from decision_service.documents.fields import (
     MAX_MONEY,
     AttributeValue,

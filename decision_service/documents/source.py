@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import yaml
 
-from decision_service.core.errors import InvalidRequest, Violation
+from decision_service.core.model.errors import InvalidRequest, Violation
 
 Data: TypeAlias = "dict[str, Data] | list[Data] | str | int | float | bool | None"
 Location: TypeAlias = tuple[str | int, ...]

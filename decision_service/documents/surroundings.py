@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-from decision_service.core.live import live_names
-from decision_service.core.program import ContactPolicy
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.program import ContactPolicy
 from decision_service.documents.checks import RULES, Mistake, counting, declared_context, texts
 from decision_service.documents.fields import nearest
+from decision_service.documents.rule_language import members
 from decision_service.documents.source import Data
-from decision_service.rule_language import members
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 from decision_service.documents import holiday_calendars
 from decision_service.documents.fields import identifier, matching, nearest, shown, string, wrong
 

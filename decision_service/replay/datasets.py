@@ -9,8 +9,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.values import NO_ACTION
 from decision_service.replay.experiment import Arm, LoggedExperiment, LoggedRow, RewardChoice
 from decision_service.replay.mapping import ArmMapping, ExperimentMapping, load_mapping, parse_number, parse_value
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from decision_service.core.values import NO_ACTION, Value, Values, ValueType
+from decision_service.core.model.values import NO_ACTION, Value, Values, ValueType
 
 Floats = npt.NDArray[np.float64]
 

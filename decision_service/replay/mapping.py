@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.values import NO_ACTION, Value, ValueType
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.values import NO_ACTION, Value, ValueType
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
 Probability = Annotated[float, Field(gt=0, le=1)]

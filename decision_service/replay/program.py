@@ -6,7 +6,7 @@ import json
 
 import pyarrow as pa
 
-from decision_service.core.values import Value, ValueType
+from decision_service.core.model.values import Value, ValueType
 from decision_service.replay.experiment import LoggedExperiment
 
 MARGIN_SHARE = 0.07

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from decision_service.core.intervals import Interval
+from decision_service.core.estimation.intervals import Interval
 from decision_service.replay.result import ReplayResult
 
 if TYPE_CHECKING:

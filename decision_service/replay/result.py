@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core.ope import Calibration, Interval, Snips, probability_matrix, rate_interval
-from decision_service.core.values import NO_ACTION
+from decision_service.core.estimation.ope import Calibration, Interval, Snips, probability_matrix, rate_interval
+from decision_service.core.model.values import NO_ACTION
 from decision_service.replay.experiment import Floats, LoggedExperiment
 
 

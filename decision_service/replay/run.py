@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from decision_service import bootstrap
-from decision_service.artifact import registered_name
-from decision_service.core import encoding
-from decision_service.core.customer import CustomerState
-from decision_service.core.errors import NbaError
-from decision_service.core.live import live_values
-from decision_service.core.record import ActivationStatus, DecideRequest, ModelVersion, Outcome
-from decision_service.core.values import NO_ACTION
+from decision_service.contract.model_artifact import registered_name
+from decision_service.core.choice import encoding
+from decision_service.core.guardrails.live import live_values
+from decision_service.core.model.customer import CustomerState
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ActivationStatus, DecideRequest, ModelVersion, Outcome
+from decision_service.core.model.values import NO_ACTION
+from decision_service.operation import bootstrap
+from decision_service.operation.sandbox import Progress, Sandbox, silent
+from decision_service.operation.settings import Settings
 from decision_service.replay import result as values
 from decision_service.replay.experiment import LoggedExperiment, LoggedRow
 from decision_service.replay.program import (
@@ -29,8 +31,6 @@ from decision_service.replay.program import (
     program_document,
 )
 from decision_service.replay.result import ModelStep, ReplayResult
-from decision_service.sandbox import Progress, Sandbox, silent
-from decision_service.settings import Settings
 from training.gate import GateRules, Look
 from training.pipeline import Plan
 

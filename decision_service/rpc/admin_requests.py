@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from decision_service.administration import CustomerSuppression
-from decision_service.pb import admin_service_pb2 as admin_pb
+from decision_service.application.administration import CustomerSuppression
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
 from decision_service.rpc.checks import MAX_BATCH, Checks
 
 MAX_SIMULATED_DAYS = 92

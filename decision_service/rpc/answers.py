@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from decision_service import messages, record_messages
-from decision_service.administration import ProgramSummary
-from decision_service.core.explain import Explanation
-from decision_service.core.standing import Standing
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.ports import Audit, PolicyVersion, ProgramVersion
-from decision_service.service import Decided
+from decision_service.application.administration import ProgramSummary
+from decision_service.application.decisions import Decided
+from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion
+from decision_service.contract import messages, record_messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.explanation.customer_summary import Standing
+from decision_service.core.explanation.explain import Explanation
 
 
 def decide_response(decided: Decided) -> pb.DecideResponse:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from decision_service import messages
-from decision_service.core.errors import InvalidRequest, Violation
-from decision_service.core.values import MAX_ID_LENGTH, Value
-from decision_service.pb import types_pb2
+from decision_service.contract import messages
+from decision_service.contract.pb import types_pb2
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.values import MAX_ID_LENGTH, Value
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from decision_service.core.errors import Overloaded
+from decision_service.core.model.errors import Overloaded
 from decision_service.rpc import status
 
 Handler: TypeAlias = grpc.RpcMethodHandler

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from decision_service import messages
-from decision_service.core.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Event, Outcome
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.pb import record_pb2
+from decision_service.contract import messages
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.contract.pb import record_pb2
+from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Event, Outcome
 from decision_service.rpc.checks import MAX_BATCH, MAX_PROGRAMS, Checks
 
 

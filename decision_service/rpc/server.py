@@ -6,17 +6,17 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from decision_service.core.errors import Unavailable
-from decision_service.pb import (
+from decision_service.application.services import Services
+from decision_service.contract.pb import (
     admin_service_pb2,
     admin_service_pb2_grpc,
     decision_service_pb2,
     decision_service_pb2_grpc,
 )
+from decision_service.core.model.errors import Unavailable
 from decision_service.rpc.interceptors import BoundedPool, CallCounts, Guard
 from decision_service.rpc.probes import Health
 from decision_service.rpc.servicer import AdminServicer, DecisionServicer
-from decision_service.services import Services
 
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
 

@@ -7,13 +7,13 @@ from typing import Never, TypeAlias
 
 import grpc
 
-from decision_service import record_messages
-from decision_service.core.errors import NotBuilt
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
-from decision_service.pb import decision_service_pb2 as pb
+from decision_service.application.services import Services
+from decision_service.contract import record_messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.model.errors import NotBuilt
 from decision_service.rpc import admin_requests, answers, requests, status
-from decision_service.services import Services
 
 Context: TypeAlias = grpc.ServicerContext
 

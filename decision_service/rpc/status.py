@@ -13,7 +13,7 @@ from google.rpc import code_pb2, status_pb2
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, ResourceInfo, RetryInfo
 from grpc_status import rpc_status
 
-from decision_service.core.errors import (
+from decision_service.core.model.errors import (
     Conflict,
     InvalidRequest,
     ModelRejected,
@@ -24,7 +24,7 @@ from decision_service.core.errors import (
     Unavailable,
     Violation,
 )
-from decision_service.core.values import MAX_ID_LENGTH
+from decision_service.core.model.values import MAX_ID_LENGTH
 
 log = logging.getLogger(__name__)
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from decision_service.core import ope
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.ope import DEFAULT_ALPHA, FloatArray, Interval
-from decision_service.core.program import Program
-from decision_service.core.simulate import Simulated
-from decision_service.ports import Warehouse
+from decision_service.application.ports import Warehouse
+from decision_service.core.estimation import ope
+from decision_service.core.estimation.ope import DEFAULT_ALPHA, FloatArray, Interval
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Program
+from decision_service.core.what_if.simulate import Simulated
 from decision_service.simulation.report import ABSENT, Estimate
 from training.dataset import LEARNING_GROUPS, TRUE_POLICIES, LoggedDataset, ProgramAt, read_dataset
 from training.gate import GateRules

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from decision_service.codec import decode_record
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.outcomes import CLOCK_TOLERANCE_MS
-from decision_service.core.program import ContactPolicy
-from decision_service.core.record import Activation, ActivationStatus, DecisionRecord, Outcome
-from decision_service.ports import Warehouse
+from decision_service.application.ports import Warehouse
+from decision_service.contract.codec import decode_record
+from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import ContactPolicy
+from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Outcome
 
 SLICE_ROWS = 5_000
 """Decisions held in memory at once."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from decision_service.core.errors import InvalidRequest, Unavailable, Violation
-from decision_service.core.program import ContactPolicy, Program
+from decision_service.application.ports import Simulations
+from decision_service.core.model.errors import InvalidRequest, Unavailable, Violation
+from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import Surroundings, parse_contact_policy, parse_program
-from decision_service.ports import Simulations
 
 PROGRAM_FIELD, POLICY_FIELD = "document", "contact_policy_document"
 

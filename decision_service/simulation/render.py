@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from decision_service.core.intervals import Interval
+from decision_service.core.estimation.intervals import Interval
 from decision_service.simulation.report import ABSENT, FEASIBLE, Estimate, Row, SimulationReport
 
 MOST_REASONS, MOST_CHANGES, MOST_ROWS = 20, 10, 20

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, is_dataclass
 from typing import Any
 
-from decision_service.core.intervals import Interval
+from decision_service.core.estimation.intervals import Interval
 
 FEASIBLE, ABSENT = "FEASIBLE", "ABSENT"
 """Beside reason codes: what an action was that was not excluded, and one that its program did not have."""

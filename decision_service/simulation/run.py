@@ -6,14 +6,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 
+from decision_service.application.ports import Warehouse
 from decision_service.core.decide import Scorer
-from decision_service.core.eligibility import Rules
-from decision_service.core.errors import NotFound
-from decision_service.core.program import Program
-from decision_service.core.reasons import Reason
-from decision_service.core.record import Candidate, DecisionRecord, ModelVersion
-from decision_service.core.simulate import Simulation, Versions
-from decision_service.ports import Warehouse
+from decision_service.core.guardrails.eligibility import Rules
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.program import Program
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import Candidate, DecisionRecord, ModelVersion
+from decision_service.core.what_if.simulate import Simulation, Versions
 from decision_service.simulation.estimate import Targets, estimate, rewarded
 from decision_service.simulation.log import DecisionLog, outcomes
 from decision_service.simulation.proposal import Proposal

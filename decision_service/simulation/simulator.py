@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from decision_service.core.errors import NbaError, Unavailable
+from decision_service.core.model.errors import NbaError, Unavailable
 from decision_service.simulation.tasks import SimulationTask, SimulationTasks
 
 log = logging.getLogger(__name__)

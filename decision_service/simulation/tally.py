@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from decision_service.core.eligibility import SEGMENTS_FEATURE
-from decision_service.core.record import DecisionRecord
-from decision_service.core.simulate import Simulated
-from decision_service.core.values import NO_ACTION, Value
+from decision_service.core.guardrails.eligibility import SEGMENTS_FEATURE
+from decision_service.core.model.record import DecisionRecord
+from decision_service.core.model.values import NO_ACTION, Value
+from decision_service.core.what_if.simulate import Simulated
 from decision_service.simulation.report import ABSENT, FEASIBLE, Change, ExcludedFor, Row, Side
 
 MOST_VALUES = 30

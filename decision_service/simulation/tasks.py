@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from decision_service.core.errors import NbaError
+from decision_service.core.model.errors import NbaError
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from decision_service.core.errors import NotFound
-from decision_service.core.program import ContactPolicy, Program
-from decision_service.core.simulate import Versions
+from decision_service.application.ports import Warehouse
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.core.what_if.simulate import Versions
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.ports import Warehouse
 
 T = TypeVar("T")
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
-from decision_service.adapters.feast_features import open_feature_source
-from decision_service.adapters.feast_plan import compile_redis, compile_service, decode
-from decision_service.adapters.feast_store import connection_string
-from decision_service.core.errors import InvalidRequest, NotFound
-from decision_service.core.record import FeatureStatus
-from tests.feast_repo import ALL_TYPES, NOW_MS, Repo, make_repo, write
+from decision_service.adapters.feast.features import open_feature_source
+from decision_service.adapters.feast.plan import compile_redis, compile_service, decode
+from decision_service.adapters.feast.store import connection_string
+from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
+from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.record import FeatureStatus
+from tests.support.feast_repo import ALL_TYPES, NOW_MS, Repo, make_repo, write
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_other_online_stores_are_read_through_the_sdk(repo: Repo, tmp_path: Path
 
 
 def open_store_in(repo: Repo) -> Any:
-    from decision_service.adapters.feast_store import open_store
+    from decision_service.adapters.feast.store import open_store
 
     return open_store(repo.folder, repo.redis_url, repo.folder)
 

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from decision_service import tables
-from decision_service.adapters.lakehouse import Lakehouse
-from decision_service.core.errors import Unavailable
-from decision_service.ports import EntryKind, LogEntry
-from tests.logged import decision
+from decision_service.adapters.lakehouse.delta import Lakehouse
+from decision_service.application.ports import EntryKind, LogEntry
+from decision_service.core.model.errors import Unavailable
+from decision_service.warehouse import tables
+from tests.support.logged import decision
 
 
 def one(i: int, shard: int = 0) -> list[LogEntry]:
@@ -45,9 +45,9 @@ def test_two_processes_write_and_compact_the_same_tables(tmp_path: Path) -> None
 import sys
 from pathlib import Path
 import pyarrow as pa
-from decision_service.adapters.lakehouse import Lakehouse
+from decision_service.adapters.lakehouse.delta import Lakehouse
 from tests.adapters.test_lakehouse import one
-from decision_service.ports import EntryKind
+from decision_service.application.ports import EntryKind
 lake, mine = Lakehouse(Path(sys.argv[1])), sys.argv[2]
 for i in range(1, 16):
     lake.load(EntryKind.DECISIONS, one(i))
@@ -73,8 +73,8 @@ def test_a_killed_writer_blocks_nobody(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from decision_service.adapters import lakehouse
-with lakehouse._locked(Path(sys.argv[1]) / ".locks" / "decisions"):
+from decision_service.adapters.lakehouse import delta
+with delta._locked(Path(sys.argv[1]) / ".locks" / "decisions"):
     print("held", flush=True)
     time.sleep(60)
 """

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from decision_service import artifact
-from decision_service.adapters.embedded_redis import free_port
-from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
-from decision_service.adapters.mlflow_store import CHAMPION, DIGEST_TAG
+from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
+from decision_service.adapters.mlflow.store import CHAMPION, DIGEST_TAG
+from decision_service.adapters.redis.embedded import free_port
 from decision_service.adapters.vw import VwScorer
-from decision_service.core.errors import ModelRejected, Unavailable
-from decision_service.core.record import ModelVersion
-from tests.fitted import ACTIONS, customers
-from tests.registered import NAME, Registry
+from decision_service.contract import model_artifact
+from decision_service.core.model.errors import ModelRejected, Unavailable
+from decision_service.core.model.record import ModelVersion
+from tests.support.fitted import ACTIONS, customers
+from tests.support.registered import NAME, Registry
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_a_damaged_model_is_refused_and_the_old_one_stays(registry: Registry) ->
     catalogue.refresh(["welcome"])
     serving = catalogue.champion("welcome")
     version = registry.register(1)
-    (registry.files(1) / artifact.SERVING).write_bytes(b"damaged")
+    (registry.files(1) / model_artifact.SERVING).write_bytes(b"damaged")
     registry.promote(version)
     catalogue.refresh(["welcome"])
     assert catalogue.champion("welcome") is serving
@@ -46,12 +46,12 @@ def test_a_damaged_model_is_refused_and_the_old_one_stays(registry: Registry) ->
 
 def test_a_refused_version_is_not_asked_for_again(registry: Registry) -> None:
     """The reason stays although the files have been mended: a version's content never changes."""
-    good = (registry.files(0) / artifact.SERVING).read_bytes()
-    (registry.files(0) / artifact.SERVING).write_bytes(b"damaged")
+    good = (registry.files(0) / model_artifact.SERVING).read_bytes()
+    (registry.files(0) / model_artifact.SERVING).write_bytes(b"damaged")
     catalogue = registry.catalogue()
     catalogue.refresh(["welcome"])
     assert catalogue.champion("welcome") is None
-    (registry.files(0) / artifact.SERVING).write_bytes(good)
+    (registry.files(0) / model_artifact.SERVING).write_bytes(good)
     catalogue.refresh(["welcome"])
     assert catalogue.status()["welcome"].startswith("no model; version 1 refused: damaged")
 

@@ -8,11 +8,11 @@ import random
 import pytest
 import redis
 
-from decision_service.adapters.embedded_redis import free_port
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.redis_budgets import RedisBudgets
-from decision_service.core.errors import Unavailable
-from decision_service.core.record import Token
+from decision_service.adapters.memory.budgets import MemoryBudgets
+from decision_service.adapters.redis.budgets import RedisBudgets
+from decision_service.adapters.redis.embedded import free_port
+from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.record import Token
 
 NOW = 1_700_000_000_000
 DAY_MS = 86_400_000

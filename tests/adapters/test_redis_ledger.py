@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
-from decision_service.adapters.redis_ledger import RedisLedger, RedisLog, UnsafeLedger
-from decision_service.core.errors import Unavailable
-from decision_service.core.record import Event, Outcome
+from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
+from decision_service.adapters.redis.ledger import RedisLedger, RedisLog, UnsafeLedger
+from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.record import Event, Outcome
 
 
 def test_a_read_that_cannot_be_sent_is_told_by_its_result() -> None:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from decision_service.adapters import vw
-from decision_service.core.contributions import INTERACTIONS
-from decision_service.core.encoding import ENCODER_VERSION, encode
-from decision_service.core.errors import InvalidRequest, ModelRejected
-from decision_service.core.program import NO_ACTION_ACTION, Action
-from decision_service.core.record import ModelVersion
-from tests.fitted import ACTIONS, INPUTS, OPTIONS, customers, examples
+from decision_service.core.choice.contributions import INTERACTIONS
+from decision_service.core.choice.encoding import ENCODER_VERSION, encode
+from decision_service.core.model.errors import InvalidRequest, ModelRejected
+from decision_service.core.model.program import NO_ACTION_ACTION, Action
+from decision_service.core.model.record import ModelVersion
+from tests.support.fitted import ACTIONS, INPUTS, OPTIONS, customers, examples
 
 VERSION = ModelVersion("nba-welcome", "1", ENCODER_VERSION)
 

@@ -9,7 +9,7 @@ import annotated_types
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from decision_service.settings import REPOSITORY, Settings
+from decision_service.operation.settings import REPOSITORY, Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
 BEGIN, END = "<!-- generated: settings -->\n", "<!-- end -->"

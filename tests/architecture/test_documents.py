@@ -21,9 +21,9 @@ from typer.core import TyperCommand, TyperGroup
 
 from decision_service.cli import app
 from decision_service.cli.terminal import DONE, FAILED, INVALID, UNAVAILABLE
+from decision_service.contract.pb import admin_service_pb2, decision_service_pb2
 from decision_service.documents import parse_program
-from decision_service.pb import admin_service_pb2, decision_service_pb2
-from decision_service.settings import Settings
+from decision_service.operation.settings import Settings
 from tests.architecture import settings_table
 
 ROOT = Path(__file__).parents[2]

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from decision_service.tables import LOG_TABLES, TABLES
-from decision_service.views import VIEWS
+from decision_service.warehouse.tables import LOG_TABLES, TABLES
+from decision_service.warehouse.views import VIEWS
 from docs.warehouse import PAGE, page
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from decision_service import tables
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import EntryKind, LogEntry, Warehouse
 from decision_service.audit import Asked, Report, audit
-from decision_service.core.program import Group, Program
-from decision_service.core.reasons import Reason
-from decision_service.core.record import (
+from decision_service.core.model.program import Group, Program
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
     Candidate,
@@ -22,10 +22,10 @@ from decision_service.core.record import (
     Outcome,
     Reservation,
 )
-from decision_service.core.values import NO_ACTION, Values
+from decision_service.core.model.values import NO_ACTION, Values
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.ports import EntryKind, LogEntry, Warehouse
-from tests.logged import KIND_OF, Body, decision
+from decision_service.warehouse import tables
+from tests.support.logged import KIND_OF, Body, decision
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 START_MS = round(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp() * 1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.values import NO_ACTION
 from tests.audit.journal import DAY_MS, HOUR_MS, LEASE_MS, MINUTE_MS, START_MS, Journal, at, found, policy, program
 
 

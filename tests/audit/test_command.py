@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from decision_service.adapters.lakehouse import Lakehouse
+from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.cli import app
 from tests.audit.journal import START_MS, Journal, policy, program
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.values import NO_ACTION
 from tests.audit.journal import START_MS, Journal, found, policy
 
 MAIL_NEEDS_IT = {"features": {"email": "email_consent"}}

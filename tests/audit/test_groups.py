@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 
 from decision_service.audit import Report
-from decision_service.core.program import Group
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.program import Group
+from decision_service.core.model.values import NO_ACTION
 from tests.audit.journal import Journal, found, policy, program
 
 

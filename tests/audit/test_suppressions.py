@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.values import NO_ACTION
 from tests.audit.journal import DAY_MS, HOUR_MS, START_MS, Journal, excluded, found, policy
 
 STOP = policy(suppress_on=[{"outcome": "unsubscribe"}, {"outcome": "complaint", "channels": "all", "for": "1d"}])

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from decision_service.adapters.clocks import ManualClock
 from decision_service.cli import app
 from decision_service.client import DecisionClient
-from decision_service.core.errors import InvalidRequest, Unavailable
-from decision_service.core.reasons import Reason
-from decision_service.core.record import ActivationStatus, DecideRequest, Outcome
+from decision_service.core.model.errors import InvalidRequest, Unavailable
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Outcome
 from decision_service.rpc.server import Server
 
 NOW_MS = 1_700_000_000_000  # 2023-11-14 22:13:20 UTC

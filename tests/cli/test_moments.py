@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from decision_service.cli.moments import moment_ms, shown
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 NEW_YEAR_MS = 1_798_761_600_000  # 2027-01-01T00:00Z
 

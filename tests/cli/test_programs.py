@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from decision_service.adapters.cel_rules import CelRules
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.services import Services
 from decision_service.cli import app
-from decision_service.core.errors import InvalidRequest, NotFound
+from decision_service.core.model.errors import InvalidRequest, NotFound
 from decision_service.documents import contact_policy_json_schema
 from decision_service.rpc.server import Server
-from decision_service.services import Services
-from tests.served import PROGRAM, World
+from tests.support.served import PROGRAM, World
 
 POLICY = "caps: [{id: one_an_hour, gap: 1h}]\n"
 TEXT = "{id: text, channel: sms, message: hello}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.administration import CustomerSuppression
+from decision_service.application.administration import CustomerSuppression
 from decision_service.cli.suppression_csv import MAX_MISTAKES, Row, read
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 
 NOW_MS = 1_700_000_000_000
 UNTIL_MS = 1_798_761_600_000

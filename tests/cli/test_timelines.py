@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from decision_service import bootstrap
 from decision_service.cli import app
 from decision_service.cli.terminal import settings
 from decision_service.client import DecisionClient
-from decision_service.core.errors import InvalidRequest
-from decision_service.loader import drain
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.operation import bootstrap
 from decision_service.rpc.server import Server
-from tests.logged import ListLog, activation, decision, outcome
+from decision_service.warehouse.loader import drain
+from tests.support.logged import ListLog, activation, decision, outcome
 
 
 def nba(*arguments: str) -> str:

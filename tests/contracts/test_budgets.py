@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.redis_budgets import RedisBudgets
-from decision_service.core.customer import REPORT_GRACE_MS
-from decision_service.core.record import Token
-from decision_service.ports import Budgets
+from decision_service.adapters.memory.budgets import MemoryBudgets
+from decision_service.adapters.redis.budgets import RedisBudgets
+from decision_service.application.ports import Budgets
+from decision_service.core.model.customer import REPORT_GRACE_MS
+from decision_service.core.model.record import Token
 
 NOW = 1_700_000_000_000
 LEASE_MS = 900_000

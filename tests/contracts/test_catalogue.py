@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
 from decision_service.adapters.vw import VwScorer
-from decision_service.artifact import load_artifact
-from decision_service.core.errors import NotFound
-from decision_service.core.record import ModelVersion
-from tests.fitted import ACTIONS, customers, write_fitted
-from tests.registered import Registry
+from decision_service.contract.model_artifact import load_artifact
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.record import ModelVersion
+from tests.support.fitted import ACTIONS, customers, write_fitted
+from tests.support.registered import Registry
 
 
 class Bench:

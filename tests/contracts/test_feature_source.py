@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.adapters.embedded_redis import EmbeddedRedis
-from decision_service.adapters.feast_features import RefreshableSource
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
-from decision_service.core.errors import NotFound
-from decision_service.core.record import FeatureStatus
-from decision_service.core.values import Value
-from tests.feast_repo import NOW_MS, ORDERS, PROFILE, Repo, make_repo, proto, write
+from decision_service.adapters.feast.features import RefreshableSource
+from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.redis.embedded import EmbeddedRedis
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.record import FeatureStatus
+from decision_service.core.model.values import Value
+from tests.support.feast_repo import NOW_MS, ORDERS, PROFILE, Repo, make_repo, proto, write
 
 Put = Callable[[str, str, Mapping[str, Value | None], int], None]
 

@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
-from decision_service.adapters.memory_ledger import MemoryLedger
-from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
-from decision_service.core.customer import (
+from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.adapters.redis.ledger import RedisLedger, RedisLog
+from decision_service.application.ports import Committed, Earlier, EntryKind, Ledger, LogReader, Moved
+from decision_service.core.model.customer import (
     ALL_CHANNELS,
     Contact,
     ContactStatus,
@@ -19,10 +20,10 @@ from decision_service.core.customer import (
     EventCounter,
     Suppression,
 )
-from decision_service.core.errors import Conflict, NotFound
-from decision_service.core.program import Group, LearningMode
-from decision_service.core.reasons import Reason
-from decision_service.core.record import (
+from decision_service.core.model.errors import Conflict, NotFound
+from decision_service.core.model.program import Group, LearningMode
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
     DecideRequest,
@@ -34,7 +35,6 @@ from decision_service.core.record import (
     Reservation,
     ServedFeatures,
 )
-from decision_service.ports import Committed, Earlier, EntryKind, Ledger, LogReader, Moved
 
 NOW = 1_700_000_000_000
 

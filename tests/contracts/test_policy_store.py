@@ -11,12 +11,12 @@ from typing import TypeAlias
 import pytest
 import redis
 
-from decision_service.adapters.embedded_redis import EmbeddedRedis, free_port
-from decision_service.adapters.memory_policies import MemoryPolicies
-from decision_service.adapters.redis_policies import RedisPolicies
-from decision_service.core.errors import InvalidRequest, NotFound, Unavailable
-from decision_service.core.program import ContactPolicy
-from decision_service.ports import Audit, PolicyStore, Published
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
+from decision_service.adapters.redis.policies import RedisPolicies
+from decision_service.application.ports import Audit, PolicyStore, Published
+from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
+from decision_service.core.model.program import ContactPolicy
 
 ANNA = Audit(author="anna", at_ms=1_700_000_000_000, note="first")
 BEN = Audit(author="ben", at_ms=1_700_000_060_000)

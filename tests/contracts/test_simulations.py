@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 import redis
 
-from decision_service.adapters.memory_simulations import MemorySimulations
-from decision_service.adapters.redis_simulations import MOST_WAITING, RedisSimulations, RedisSimulationTasks
-from decision_service.core.errors import InvalidRequest, NbaError, NotFound, Overloaded, Unavailable, Violation
-from decision_service.ports import Simulations
+from decision_service.adapters.memory.simulations import MemorySimulations
+from decision_service.adapters.redis.simulations import MOST_WAITING, RedisSimulations, RedisSimulationTasks
+from decision_service.application.ports import Simulations
+from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Overloaded, Unavailable, Violation
 
 DEADLINE_MS = 5_000
 

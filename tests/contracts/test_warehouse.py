@@ -9,16 +9,17 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from decision_service import codec, tables
-from decision_service.adapters.lakehouse import Lakehouse
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import Group
-from decision_service.core.record import ALL_PROGRAMS, Candidate, Reservation, Token
-from decision_service.core.values import NO_ACTION
-from decision_service.ports import EntryKind, LogEntry, Warehouse
-from decision_service.views import VIEWS
-from tests.logged import T0, activation, decision, event, outcome
+from decision_service.adapters.lakehouse.delta import Lakehouse
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import EntryKind, LogEntry, Warehouse
+from decision_service.contract import codec
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Group
+from decision_service.core.model.record import ALL_PROGRAMS, Candidate, Reservation, Token
+from decision_service.core.model.values import NO_ACTION
+from decision_service.warehouse import tables
+from decision_service.warehouse.views import VIEWS
+from tests.support.logged import T0, activation, decision, event, outcome
 
 
 @pytest.fixture(params=["memory", "lakehouse"])

@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pytest
 
 from decision_service.adapters.cel_rules import CelRules
-from decision_service.core.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
 from decision_service.core.decide import Decision, Entrant, Inputs, decide, recheck
-from decision_service.core.program import (
+from decision_service.core.model.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
+from decision_service.core.model.program import (
     Action,
     BaselineRule,
     CalendarUnit,
@@ -33,15 +33,15 @@ from decision_service.core.program import (
     WhenFeaturesMissing,
     WhenQuiet,
 )
-from decision_service.core.reasons import Reason
-from decision_service.core.record import (
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import (
     DecideRequest,
     FeatureStatus,
     ModelVersion,
     PolicyKind,
     ServedFeatures,
 )
-from decision_service.core.values import NO_ACTION, Values
+from decision_service.core.model.values import NO_ACTION, Values
 
 NOW = round(datetime(2026, 5, 5, 10, tzinfo=UTC).timestamp() * 1000)
 DAY = 86_400_000

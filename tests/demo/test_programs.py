@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.program import CalendarUnit, CapCounts
+from decision_service.core.model.program import CalendarUnit, CapCounts
 from decision_service.demo.journeys import STEPS
 from decision_service.demo.report import PROPOSALS
 from decision_service.demo.response import BASE, LIFTS, LONGEST_DELAY_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.values import NO_ACTION
 from decision_service.demo.response import (
     BASE,
     DELIVERY_FAILS,

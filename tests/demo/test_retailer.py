@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from decision_service.core.caps import DAY_MS
+from decision_service.core.guardrails.caps import DAY_MS
 from decision_service.demo.journeys import CROSS_SELL_AFTER_DAYS, LAPSED_DAYS, STEPS, Journeys
 from decision_service.demo.retailer import COMPLAINT_DAYS, DISSATISFIED, NEVER, Retailer, RetailerConfig
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.core.caps import DAY_MS
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.guardrails.caps import DAY_MS
+from decision_service.core.model.errors import InvalidRequest
 from decision_service.demo.report import render
 from decision_service.demo.retailer import RetailerConfig
 from decision_service.demo.run import run_demo, start_for
-from decision_service.settings import Settings
+from decision_service.operation.settings import Settings
 
 
 @pytest.mark.slow

@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from decision_service.adapters.clocks import SystemClock
-from decision_service.adapters.embedded_redis import free_port
+from decision_service.adapters.redis.embedded import free_port
 from decision_service.cli import main
 from decision_service.client import DecisionClient
 from decision_service.demo.report import DemoResult, next_commands
 from decision_service.demo.retailer import RetailerConfig
 from decision_service.demo.run import run_demo, start_for
-from decision_service.settings import Settings
+from decision_service.operation.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 TOUR = (ROOT / "docs" / "tour.md").read_text()

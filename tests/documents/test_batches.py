@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 from decision_service.documents.batches import check_together
 
 PROGRAM = """\

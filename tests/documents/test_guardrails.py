@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decision_service.core.program import (
+from decision_service.core.model.program import (
     ALL_CAPS,
     Arbitration,
     Budget,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import (
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import (
     Action,
     CalendarUnit,
     ContactPolicy,

@@ -10,13 +10,13 @@ import jsonschema
 import pytest
 import yaml
 
-from decision_service.core.program import ContactPolicy
-from decision_service.core.reasons import Reason
+from decision_service.core.model.program import ContactPolicy
+from decision_service.core.model.reasons import Reason
 from decision_service.documents import parse_contact_policy, parse_program
 from decision_service.documents.reference import keys, programs_page, reasons_page, schema_files
+from decision_service.documents.rule_language import check_rule
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import read
-from decision_service.rule_language import check_rule
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = (DOCS / "programs.md").read_text()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import ContactPolicy, FrequencyCap
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import ContactPolicy, FrequencyCap
 from decision_service.documents import Surroundings, parse_program
 
 KNOWN = Surroundings(

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from decision_service.core.errors import NbaError
-from decision_service.core.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
-from decision_service.sandbox import Sandbox
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
+from decision_service.operation.sandbox import Sandbox
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from decision_service.core.errors import NbaError
-from decision_service.core.record import ActivationStatus, DecideRequest
-from decision_service.sandbox import Sandbox
+from decision_service.core.model.errors import NbaError
+from decision_service.core.model.record import ActivationStatus, DecideRequest
+from decision_service.operation.sandbox import Sandbox
 
 START_MS = 1_790_000_000_000
 SIMULATED_MS = 3 * 3_600_000

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from decision_service import bootstrap
 from decision_service.audit.budgets import SPENT
 from decision_service.audit.facts import Asked, gather
 from decision_service.documents import parse_contact_policy, parse_program
-from decision_service.sandbox import Sandbox
-from decision_service.settings import Settings
+from decision_service.operation import bootstrap
+from decision_service.operation.sandbox import Sandbox
+from decision_service.operation.settings import Settings
 from tests.e2e import guarded
 
 DECIDES = int(os.environ.get("NBA_TEST_DECIDES", "10000"))

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.core.record import ActivationStatus, DecideRequest, Outcome, PolicyKind
-from decision_service.core.values import NO_ACTION
-from decision_service.sandbox import Sandbox
-from decision_service.settings import Settings
-from decision_service.supervisor import environment
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Outcome, PolicyKind
+from decision_service.core.model.values import NO_ACTION
+from decision_service.operation.sandbox import Sandbox
+from decision_service.operation.settings import Settings
+from decision_service.operation.supervisor import environment
 from tests.e2e import races
 
 PROGRAM = """
@@ -139,6 +139,6 @@ def _damage_next_version(sandbox: Sandbox, champion: str) -> None:
     serving = folder / "serving.vw"
     serving.write_bytes(serving.read_bytes()[:-1] + b"\0")
     client.set_registered_model_alias(name, "champion", copied.version)
-    from decision_service import bootstrap
+    from decision_service.operation import bootstrap
 
     bootstrap.open_signals(sandbox.settings).models_changed()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.sandbox import Sandbox
-from decision_service.settings import Settings
+from decision_service.operation.sandbox import Sandbox
+from decision_service.operation.settings import Settings
 from tests.e2e import races
 
 DECIDES, CLIENTS, CUSTOMERS = 20_000, 8, 50

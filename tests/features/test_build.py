@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from decision_service.adapters.feast_features import RefreshableSource, open_feature_source
-from decision_service.adapters.feast_store import open_store
-from decision_service.adapters.lakehouse import Lakehouse
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.record import Activation, ActivationStatus, FeatureStatus, Outcome
-from decision_service.core.values import ValueType
-from decision_service.ports import EntryKind, LogEntry, Warehouse
-from decision_service.settings import REPOSITORY
+from decision_service.adapters.feast.features import RefreshableSource, open_feature_source
+from decision_service.adapters.feast.store import open_store
+from decision_service.adapters.lakehouse.delta import Lakehouse
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import EntryKind, LogEntry, Warehouse
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.record import Activation, ActivationStatus, FeatureStatus, Outcome
+from decision_service.core.model.values import ValueType
+from decision_service.operation.settings import REPOSITORY
 from feature_repo.build import BuildReport, build_features
 from feature_repo.tables import apply_table, changes
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.values import NO_ACTION, ValueType
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.values import NO_ACTION, ValueType
 from decision_service.replay.datasets import from_csv, hillstrom, open_bandit, read_experiment
 from decision_service.replay.mapping import ExperimentMapping, load_mapping
 

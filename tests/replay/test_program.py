@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.core.values import NO_ACTION, ValueType
+from decision_service.core.model.values import NO_ACTION, ValueType
 from decision_service.documents import parse_program
 from decision_service.replay.experiment import Arm, LoggedExperiment, LoggedRow, RewardChoice
 from decision_service.replay.program import checkpoint_rows, default_reward, feature_table, program_document

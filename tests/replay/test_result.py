@@ -8,8 +8,8 @@ import math
 import numpy as np
 import pytest
 
-from decision_service.core.intervals import Interval
-from decision_service.core.values import NO_ACTION, ValueType
+from decision_service.core.estimation.intervals import Interval
+from decision_service.core.model.values import NO_ACTION, ValueType
 from decision_service.replay.experiment import Arm, LoggedExperiment, LoggedRow, RewardChoice
 from decision_service.replay.result import (
     ModelStep,

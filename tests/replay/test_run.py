@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from decision_service.operation.settings import Settings
 from decision_service.replay.datasets import from_csv
 from decision_service.replay.run import run_replay
-from decision_service.settings import Settings
 
 MAPPING = """
 name: clear_cut

@@ -11,17 +11,17 @@ import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
-from decision_service.adapters.memory_ledger import MemoryLedger
-from decision_service.adapters.memory_policies import MemoryPolicies
+from decision_service.adapters.memory.budgets import MemoryBudgets
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.ports import Audit, Pending
+from decision_service.application.services import Services
 from decision_service.client import DecisionClient
-from decision_service.core.record import ServedFeatures
-from decision_service.core.values import ValueType
-from decision_service.ports import Audit, Pending
+from decision_service.core.model.record import ServedFeatures
+from decision_service.core.model.values import ValueType
 from decision_service.rpc.server import Server
-from decision_service.services import Services
 
 WELCOME = """
 name: welcome

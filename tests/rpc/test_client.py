@@ -9,12 +9,12 @@ import time
 import grpc
 import pytest
 
-from decision_service.adapters.embedded_redis import free_port
+from decision_service.adapters.redis.embedded import free_port
+from decision_service.application.services import Services
 from decision_service.client import DecisionClient
-from decision_service.core.errors import InvalidRequest, Unavailable
-from decision_service.core.record import DecideRequest
+from decision_service.core.model.errors import InvalidRequest, Unavailable
+from decision_service.core.model.record import DecideRequest
 from decision_service.rpc.server import Server
-from decision_service.services import Services
 from tests.rpc.conftest import Gate
 
 REQUEST = DecideRequest("r", "c", ("welcome",))

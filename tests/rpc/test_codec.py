@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decision_service import codec, messages, record_messages
-from decision_service.core.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
-from decision_service.core.program import Group, LearningMode
-from decision_service.core.reasons import Reason
-from decision_service.core.record import (
+from decision_service.application.ports import EntryKind
+from decision_service.contract import codec, messages, record_messages
+from decision_service.contract.pb import record_pb2, types_pb2
+from decision_service.core.model.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
+from decision_service.core.model.program import Group, LearningMode
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
     Candidate,
@@ -32,8 +34,6 @@ from decision_service.core.record import (
     Token,
     digest_body,
 )
-from decision_service.pb import record_pb2, types_pb2
-from decision_service.ports import EntryKind
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 int64 = st.integers(-(2**63), 2**63 - 1)

@@ -10,13 +10,13 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import code_pb2
 
-from decision_service.core.errors import InvalidDistribution, NotBuilt
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc, record_pb2, types_pb2
-from decision_service.pb import decision_service_pb2 as pb
+from decision_service.application.services import Services
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import admin_service_pb2_grpc, decision_service_pb2_grpc, record_pb2, types_pb2
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.model.errors import InvalidDistribution, NotBuilt
 from decision_service.rpc.server import Server
 from decision_service.rpc.servicer import AdminServicer, DecisionServicer
-from decision_service.services import Services
 from tests.rpc.conftest import WELCOME
 from tests.rpc.test_status import CASES
 

@@ -8,18 +8,18 @@ from dataclasses import replace
 import pytest
 
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.memory_simulations import MemorySimulations
-from decision_service.administration import CustomerSuppression
+from decision_service.adapters.memory.simulations import MemorySimulations
+from decision_service.application.administration import CustomerSuppression
+from decision_service.application.ports import Simulations
+from decision_service.application.services import Services
 from decision_service.client import DecisionClient
-from decision_service.core.customer import ContactStatus, CustomerState
-from decision_service.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
-from decision_service.core.program import Group
-from decision_service.core.reasons import Reason
-from decision_service.core.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
-from decision_service.core.standing import GroupIn, PauseIn
-from decision_service.ports import Simulations
+from decision_service.core.explanation.customer_summary import GroupIn, PauseIn
+from decision_service.core.model.customer import ContactStatus, CustomerState
+from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from decision_service.core.model.program import Group
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
 from decision_service.rpc.server import Server
-from decision_service.services import Services
 from tests.rpc.conftest import WELCOME
 
 NOW_MS = 1_700_000_000_000

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from decision_service import messages
-from decision_service.administration import CustomerSuppression
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import Group
-from decision_service.core.record import ALL_PROGRAMS, ActivationStatus, DecideRequest
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import decision_service_pb2 as pb
-from decision_service.pb import record_pb2, types_pb2
+from decision_service.application.administration import CustomerSuppression
+from decision_service.contract import messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.contract.pb import record_pb2, types_pb2
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Group
+from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest
 from decision_service.rpc import admin_requests, requests
 
 NOW_MS = 1_700_000_000_000

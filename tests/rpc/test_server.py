@@ -16,10 +16,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
-from decision_service import record_messages
 from decision_service.adapters.clocks import ManualClock
+from decision_service.application.services import Services
 from decision_service.client import DecisionClient, Excluded
-from decision_service.core.errors import (
+from decision_service.contract import record_messages
+from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.contract.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
+from decision_service.contract.pb import decision_service_pb2 as pb
+from decision_service.core.model.errors import (
     Conflict,
     InvalidRequest,
     NbaError,
@@ -27,14 +31,10 @@ from decision_service.core.errors import (
     Overloaded,
     Unavailable,
 )
-from decision_service.core.program import Group, LearningMode
-from decision_service.core.reasons import Reason
-from decision_service.core.record import ActivationStatus, DecideRequest, Event, Outcome
-from decision_service.pb import admin_service_pb2 as admin_pb
-from decision_service.pb import admin_service_pb2_grpc, decision_service_pb2_grpc
-from decision_service.pb import decision_service_pb2 as pb
+from decision_service.core.model.program import Group, LearningMode
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Event, Outcome
 from decision_service.rpc.server import Server
-from decision_service.services import Services
 from tests.rpc.conftest import WELCOME, Gate
 
 NOW_MS = 1_700_000_000_000

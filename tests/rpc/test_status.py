@@ -7,8 +7,8 @@ import logging
 import pytest
 from google.rpc import code_pb2
 
-from decision_service.core import errors
-from decision_service.core.errors import (
+from decision_service.core.model import errors
+from decision_service.core.model.errors import (
     Conflict,
     InvalidDistribution,
     InvalidRequest,

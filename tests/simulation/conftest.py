@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 import redis
 
-from decision_service.adapters.embedded_redis import EmbeddedRedis
+from decision_service.adapters.redis.embedded import EmbeddedRedis
 from decision_service.simulation.proposal import check
 from decision_service.simulation.report import SimulationReport
 from decision_service.simulation.run import simulate

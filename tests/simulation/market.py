@@ -13,15 +13,17 @@ from pathlib import Path
 from decision_service.adapters import vw
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.lakehouse import Lakehouse
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
-from decision_service.adapters.memory_policies import MemoryPolicies
-from decision_service.adapters.redis_budgets import RedisBudgets
-from decision_service.adapters.redis_ledger import RedisLedger, RedisLog
-from decision_service.core.encoding import ENCODER_VERSION, encode, label
-from decision_service.core.program import NO_ACTION_ACTION, Program
-from decision_service.core.record import (
+from decision_service.adapters.lakehouse.delta import Lakehouse
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.adapters.redis.budgets import RedisBudgets
+from decision_service.adapters.redis.ledger import RedisLedger, RedisLog
+from decision_service.application.ports import Audit
+from decision_service.application.services import Services
+from decision_service.core.choice.encoding import ENCODER_VERSION, encode, label
+from decision_service.core.model.program import NO_ACTION_ACTION, Program
+from decision_service.core.model.record import (
     ALL_PROGRAMS,
     ActivationStatus,
     DecideRequest,
@@ -30,10 +32,8 @@ from decision_service.core.record import (
     ModelVersion,
     Outcome,
 )
-from decision_service.core.values import NO_ACTION, Value, ValueType
-from decision_service.loader import drain
-from decision_service.ports import Audit
-from decision_service.services import Services
+from decision_service.core.model.values import NO_ACTION, Value, ValueType
+from decision_service.warehouse.loader import drain
 from training.join import join_outcomes
 
 START_MS = 1_774_000_000_000  # a Friday in March 2026; daylight saving begins nine days later

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
-from decision_service.core.reasons import Reason
-from decision_service.core.record import DecisionRecord
-from decision_service.core.simulate import Simulated, Simulation
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import DecisionRecord
+from decision_service.core.what_if.simulate import Simulated, Simulation
 from decision_service.documents import parse_program
 from decision_service.simulation.log import DecisionLog, Logged
 from decision_service.simulation.proposal import check

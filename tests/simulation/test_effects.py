@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from decision_service.core.customer import ALL_CHANNELS, CustomerState, EventCounter, Suppression
-from decision_service.core.other_effects import OtherEffects
-from decision_service.core.pauses import paused
-from decision_service.core.program import Action, ContactPolicy, PauseOf, PauseRule, SuppressOn
-from decision_service.core.reasons import Reason
-from decision_service.core.record import DecisionRecord, Outcome
-from tests.logged import T0, decision
+from decision_service.core.guardrails.pauses import paused
+from decision_service.core.model.customer import ALL_CHANNELS, CustomerState, EventCounter, Suppression
+from decision_service.core.model.program import Action, ContactPolicy, PauseOf, PauseRule, SuppressOn
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import DecisionRecord, Outcome
+from decision_service.core.what_if.outcome_differences import OtherEffects
+from tests.support.logged import T0, decision
 
 DAY_MS = 86_400_000
 MAIL, TEXT = Action("mail", "email", "m"), Action("text", "sms", "t")

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from decision_service.adapters.cel_rules import CelRules
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.errors import NotFound
-from decision_service.core.program import Action, ContactPolicy, Exploration, Program
-from decision_service.core.record import ModelVersion
-from decision_service.core.simulate import Scorer
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.program import Action, ContactPolicy, Exploration, Program
+from decision_service.core.model.record import ModelVersion
+from decision_service.core.what_if.simulate import Scorer
 from decision_service.simulation.proposal import Proposal
 from decision_service.simulation.report import Estimate, SimulationReport
 from decision_service.simulation.run import simulate
 from decision_service.simulation.versions import KnownVersions
-from tests.lived import PROGRAM, Shop, indifferent
-from tests.logged import T0
+from tests.support.lived import PROGRAM, Shop, indifferent
+from tests.support.logged import T0
 
 FOREVER_MS = 2**50
 EMAIL, PUSH = PROGRAM.actions

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from decision_service.core.customer import REPORT_GRACE_MS, Contact, ContactStatus, CustomerState
-from decision_service.core.other_history import NOTHING, Effect, OtherHistory
-from decision_service.core.record import Activation, ActivationStatus, DecisionRecord, Reservation, Token
-from decision_service.core.values import NO_ACTION
-from tests.logged import T0, decision
+from decision_service.core.model.customer import REPORT_GRACE_MS, Contact, ContactStatus, CustomerState
+from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Reservation, Token
+from decision_service.core.model.values import NO_ACTION
+from decision_service.core.what_if.history_differences import NOTHING, Effect, OtherHistory
+from tests.support.logged import T0, decision
 
 LEASE_MS = 900_000
 TOKEN = Token("/mails", "day:2023-11-14", 1)

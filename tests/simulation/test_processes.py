@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest, Unavailable
-from decision_service.core.record import ActivationStatus, DecideRequest
-from decision_service.sandbox import Sandbox
-from decision_service.settings import Settings
-from decision_service.supervisor import environment
+from decision_service.core.model.errors import InvalidRequest, Unavailable
+from decision_service.core.model.record import ActivationStatus, DecideRequest
+from decision_service.operation.sandbox import Sandbox
+from decision_service.operation.settings import Settings
+from decision_service.operation.supervisor import environment
 from tests.e2e import races
 
 PROGRAM = """

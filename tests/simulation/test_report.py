@@ -9,19 +9,19 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.reasons import Reason
-from decision_service.core.record import DecisionRecord, Exclusion, Option
-from decision_service.core.simulate import Simulated
-from decision_service.core.values import NO_ACTION, Value
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import DecisionRecord, Exclusion, Option
+from decision_service.core.model.values import NO_ACTION, Value
+from decision_service.core.what_if.simulate import Simulated
 from decision_service.documents import Surroundings, parse_contact_policy
 from decision_service.simulation.proposal import CheckedSimulations, check
 from decision_service.simulation.render import render
 from decision_service.simulation.report import Change, ExcludedFor, Row, Side
 from decision_service.simulation.tally import MOST_VALUES, NONE, OTHERS, Tally
-from tests.logged import decision
 from tests.simulation.conftest import LATER_SALE, Lived
 from tests.simulation.market import NEWS, POLICY
+from tests.support.logged import decision
 
 STRICTER = LATER_SALE.replace("limit: 3, rolling", "limit: 1, rolling")
 CHANNELS = {("spring", "email_a"): "email", ("spring", "sms_b"): "sms", ("spring", "push_c"): "push"}

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from decision_service.core.errors import InvalidRequest, NbaError, Unavailable
+from decision_service.core.model.errors import InvalidRequest, NbaError, Unavailable
 from decision_service.simulation import simulator
 from decision_service.simulation.simulator import Progress, work_off
 from decision_service.simulation.tasks import SimulationTask

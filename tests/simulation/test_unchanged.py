@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from decision_service.core.reasons import Reason
-from decision_service.core.record import Candidate
-from decision_service.core.simulate import Simulation
-from decision_service.core.values import NO_ACTION
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import Candidate
+from decision_service.core.model.values import NO_ACTION
+from decision_service.core.what_if.simulate import Simulation
 from decision_service.simulation.log import DecisionLog
 from decision_service.simulation.proposal import check
 from tests.simulation.conftest import LATER_SALE, Lived

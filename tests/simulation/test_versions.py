@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from decision_service.adapters.memory_policies import MemoryPolicies
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.errors import NotFound
-from decision_service.core.program import ContactPolicy
-from decision_service.ports import Audit
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import Audit
+from decision_service.core.model.errors import NotFound
+from decision_service.core.model.program import ContactPolicy
 from decision_service.simulation.versions import KnownVersions, WarehouseVersions
-from decision_service.tables import rows_from
+from decision_service.warehouse.tables import rows_from
 from tests.simulation.market import NEWS, POLICY, SERVICE
 
 AUDIT = Audit("test", 0)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from decision_service.core.budgets import level_keys
-from decision_service.core.caps import Span, remaining
-from decision_service.core.customer import CustomerState
-from decision_service.core.pauses import paused
-from decision_service.core.record import Exclusion
-from decision_service.core.shrink import Feasible, Guardrails
-from decision_service.ports import Budgets, Published
+from decision_service.application.ports import Budgets, Published
+from decision_service.core.guardrails.budgets import level_keys
+from decision_service.core.guardrails.caps import Span, remaining
+from decision_service.core.guardrails.pauses import paused
+from decision_service.core.guardrails.shrink import Feasible, Guardrails
+from decision_service.core.model.customer import CustomerState
+from decision_service.core.model.record import Exclusion
 from tests.state.model import Customer, Document, Fits, Model, Objection
 
 LEASE = 600_000

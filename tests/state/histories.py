@@ -24,15 +24,15 @@ from hypothesis.stateful import (
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import ManualClock
-from decision_service.adapters.memory_catalogue import MemoryCatalogue
-from decision_service.adapters.memory_features import MemoryFeatures, MemoryView
-from decision_service.adapters.memory_policies import MemoryPolicies
-from decision_service.core.errors import Conflict, InvalidRequest
-from decision_service.core.reasons import Reason
-from decision_service.core.record import ActivationStatus, DecideRequest, DecisionRecord, Outcome
-from decision_service.core.values import NO_ACTION, ValueType
-from decision_service.ports import Audit, Budgets, Ledger
-from decision_service.services import Services
+from decision_service.adapters.memory.catalogue import MemoryCatalogue
+from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.ports import Audit, Budgets, Ledger
+from decision_service.application.services import Services
+from decision_service.core.model.errors import Conflict, InvalidRequest
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Outcome
+from decision_service.core.model.values import NO_ACTION, ValueType
 from tests.state.agreement import compare
 from tests.state.calendars import DAY, HOUR, MINUTE, STARTS
 from tests.state.model import GRACE, Customer, Document, Fits, Key, Model, Objection, Sending

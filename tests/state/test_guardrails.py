@@ -17,11 +17,11 @@ import redis
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from decision_service.adapters.memory_budgets import MemoryBudgets
-from decision_service.adapters.memory_ledger import MemoryLedger
-from decision_service.adapters.redis_budgets import RedisBudgets
-from decision_service.adapters.redis_ledger import RedisLedger
-from decision_service.ports import Budgets, Ledger
+from decision_service.adapters.memory.budgets import MemoryBudgets
+from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.adapters.redis.budgets import RedisBudgets
+from decision_service.adapters.redis.ledger import RedisLedger
+from decision_service.application.ports import Budgets, Ledger
 from tests.state.histories import Forms, Histories
 
 STEPS = os.environ.get("NBA_STATE_STEPS")

@@ -7,13 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.errors import InvalidRequest, NotFound
-from decision_service.core.program import Action, Aggregation, Group, GroupShares, Program, RewardDefinition
-from decision_service.core.record import DecisionRecord, Option, PolicyKind
-from decision_service.core.values import NO_ACTION
-from decision_service.ports import EntryKind
-from tests.logged import T0, ListLog, activation, decision, outcome, untrainable
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import EntryKind
+from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.program import Action, Aggregation, Group, GroupShares, Program, RewardDefinition
+from decision_service.core.model.record import DecisionRecord, Option, PolicyKind
+from decision_service.core.model.values import NO_ACTION
+from tests.support.logged import T0, ListLog, activation, decision, outcome, untrainable
 from tests.training.simulated_log import simulated_log
 from training.dataset import LoggedDataset, read_dataset
 from training.join import join_outcomes

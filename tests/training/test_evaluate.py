@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.program import Exploration
-from decision_service.core.record import ModelVersion
-from decision_service.core.values import NO_ACTION, Values
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Exploration
+from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.values import NO_ACTION, Values
 from tests.training.simulated_log import BASE_RATE, EPSILON, preferring, rates_by_segment, segments_of, simulated_log
 from training.dataset import LoggedDataset
 from training.evaluate import (

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from decision_service.adapters.vw import VwScorer
-from decision_service.core.encoding import ENCODER_VERSION, model_inputs
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.live import live_names
-from decision_service.core.program import Exploration
-from decision_service.core.record import ModelVersion, PolicyKind
-from tests.lived import PROGRAM, SCHEMA, Shop
+from decision_service.core.choice.encoding import ENCODER_VERSION, model_inputs
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import Exploration
+from decision_service.core.model.record import ModelVersion, PolicyKind
+from tests.support.lived import PROGRAM, SCHEMA, Shop
 from training.dataset import LoggedDataset
 from training.evaluate import scored_policy
 from training.fit import Candidate, examples, fit

@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decision_service.core.errors import InvalidRequest
-from decision_service.core.ope import Calibration
+from decision_service.core.estimation.ope import Calibration
+from decision_service.core.model.errors import InvalidRequest
 from tests.training.simulated_log import preferring, rates_by_segment, segments_of, simulated_log
 from training.dataset import JoinRate, LogFacts, LoggedDataset
 from training.evaluate import CHALLENGER, CHAMPION, UNIFORM, Evaluation, evaluate, first_feasible, uniform_policy

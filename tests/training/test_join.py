@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from decision_service.adapters.lakehouse import Lakehouse
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.core.program import Aggregation, GroupShares, Program, RewardDefinition
-from decision_service.core.record import DecisionRecord
-from decision_service.core.values import NO_ACTION
-from decision_service.loader import drain
-from decision_service.ports import Warehouse
-from decision_service.tables import REWARDS
-from tests.logged import T0, Body, ListLog, activation, decision, outcome, untrainable
+from decision_service.adapters.lakehouse.delta import Lakehouse
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.application.ports import Warehouse
+from decision_service.core.model.program import Aggregation, GroupShares, Program, RewardDefinition
+from decision_service.core.model.record import DecisionRecord
+from decision_service.core.model.values import NO_ACTION
+from decision_service.warehouse.loader import drain
+from decision_service.warehouse.tables import REWARDS
+from tests.support.logged import T0, Body, ListLog, activation, decision, outcome, untrainable
 from training.join import LATE_GRACE_S, JoinReport, join_outcomes
 
 WINDOW_S = 100

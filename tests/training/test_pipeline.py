@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
-from decision_service.adapters.mlflow_store import CHALLENGER, CHAMPION, DIGEST_TAG
+from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
+from decision_service.adapters.mlflow.store import CHALLENGER, CHAMPION, DIGEST_TAG
 from decision_service.adapters.vw import VwScorer
-from decision_service.core.encoding import encode, known_values, model_inputs
-from decision_service.core.live import live_names
-from decision_service.core.program import NO_ACTION_ACTION
-from decision_service.core.record import PolicyKind
-from tests.lived import PROGRAM, SCHEMA, Shop, Taste, indifferent
+from decision_service.core.choice.encoding import encode, known_values, model_inputs
+from decision_service.core.guardrails.live import live_names
+from decision_service.core.model.program import NO_ACTION_ACTION
+from decision_service.core.model.record import PolicyKind
+from tests.support.lived import PROGRAM, SCHEMA, Shop, Taste, indifferent
 from training import promote
 from training.fit import Candidate, examples
 from training.pipeline import HOLDOUT, SKIPPED, Plan, TrainReport, encoding_mismatches, train_program

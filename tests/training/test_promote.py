@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from decision_service import artifact
-from decision_service.adapters.memory_warehouse import MemoryWarehouse
-from decision_service.adapters.mlflow_store import CHAMPION, DIGEST_TAG
-from decision_service.core.errors import Conflict, ModelRejected, NotFound
-from tests.registered import Registry
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.adapters.mlflow.store import CHAMPION, DIGEST_TAG
+from decision_service.contract import model_artifact
+from decision_service.core.model.errors import Conflict, ModelRejected, NotFound
+from tests.support.registered import Registry
 from training import promote
 from training.promote import Entry
 from training.track import Tracking
@@ -101,7 +101,7 @@ def test_what_is_not_there_or_damaged_is_not_promoted(bench: Bench) -> None:
     """Nothing is written for an unknown version, a damaged one, or a rollback without a champion."""
     with pytest.raises(NotFound, match="99"):
         bench.promote("99")
-    (bench.registry.files(0) / artifact.SERVING).write_bytes(b"damaged")
+    (bench.registry.files(0) / model_artifact.SERVING).write_bytes(b"damaged")
     with pytest.raises(ModelRejected, match="damaged"):
         bench.promote("1")
     with pytest.raises(NotFound, match="champion"):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from decision_service.core.ope import Calibration
+from decision_service.core.estimation.ope import Calibration
 from tests.training.simulated_log import preferring, simulated_log
 from training.dataset import JoinRate, LogFacts, LoggedDataset
 from training.evaluate import CHALLENGER, CHAMPION, evaluate, fixed_policies, uniform_policy

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decision_service.core import ope
+from decision_service.core.estimation import ope
 from tests.training.simulated_log import preferring, segments_of, simulated_log
 from training.dataset import LoggedDataset
 from training.reward_model import cross_fit, predict_from

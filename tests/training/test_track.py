@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from decision_service.adapters.mlflow_catalogue import MlflowCatalogue
-from decision_service.adapters.mlflow_store import CHALLENGER, CHAMPION, DIGEST_TAG, open_client
+from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
+from decision_service.adapters.mlflow.store import CHALLENGER, CHAMPION, DIGEST_TAG, open_client
 from decision_service.adapters.vw import VwScorer
-from decision_service.core.errors import NotFound
-from tests.fitted import write_fitted
+from decision_service.core.model.errors import NotFound
+from tests.support.fitted import write_fitted
 from training.track import Lineage, RunRecord, Tracking
 
 NOW_MS = 1_700_000_000_000

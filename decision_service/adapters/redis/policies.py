@@ -1,0 +1,188 @@
+"""Programs and contact policies in Redis: immutable versions in lists, one revision that every publication moves.
+
+Every worker looks at the revision a few times a second and reads the rest only when it moved.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from decision_service.adapters.redis.wire import Script, Wire
+from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion, Published
+from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.documents import normalise, parse_contact_policy, parse_program
+from decision_service.documents.published import (
+    CONTACT_POLICY,
+    NOTHING,
+    Entry,
+    contact_policy_of,
+    program_of,
+    snapshot,
+    unknown_program,
+    unknown_version,
+)
+
+_REVISION = "nba:{policies}:revision"
+_PROGRAMS = "nba:{policies}:programs"  # hash: name → latest entry
+_POLICY = "nba:{policies}:contact_policy"  # list of entries
+_PROGRAM = "nba:{policies}:program:"  # + name: list of entries
+
+# The list's length is the version to compare: nobody else published in between. A repetition finds it moved.
+_APPEND = Script("""
+if redis.call('LLEN', KEYS[1]) ~= tonumber(ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[1], ARGV[2])
+if ARGV[3] ~= '' then redis.call('HSET', KEYS[2], ARGV[3], ARGV[2]) end
+redis.call('INCR', KEYS[3])
+return 1
+""")
+
+_LATEST = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)}")
+
+_EVERYTHING = Script("""
+return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2]), redis.call('LINDEX', KEYS[3], -1)}
+""")
+
+
+class RedisPolicies:
+    """`ports.PolicyStore` shared by all processes. Call `refresh` a few times a second from one thread.
+
+    While Redis is down, `current` keeps serving the last snapshot; everything else raises Unavailable.
+    """
+
+    def __init__(self, url: str, deadline_ms: int) -> None:
+        self._wire = Wire(url, deadline_ms, "policy store")
+        self._current = NOTHING
+        self._problems: Mapping[str, str] = {}
+        self._lock = threading.Lock()
+        self._entries: dict[tuple[str, int], Entry] = {}  # of a list's key and version; versions never change
+
+    def current(self) -> Published:
+        """The latest snapshot read by `refresh`."""
+        return self._current
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What is published but cannot be read by this release, and why; an earlier version stays in force."""
+        return self._problems
+
+    def refresh(self) -> bool:
+        """Read what was published since the last time; whether there was anything.
+
+        Raises:
+            Unavailable: Redis did not answer; the snapshot stays.
+        """
+        with self._lock:
+            if _integer(self._wire.call("GET", _REVISION)) == self._current.revision:
+                return False
+            revision, flat, policy = self._wire.run(_EVERYTHING, [_REVISION, _PROGRAMS, _POLICY], [])
+            programs = {flat[i].decode(errors="replace"): flat[i + 1] for i in range(0, len(flat), 2)}
+            self._current, self._problems = snapshot(self._current, _integer(revision), programs, policy, self._history)
+            return True
+
+    def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
+        """Publish the next version, or return the current one if nothing changed."""
+        name = parse_program(document).name
+        entry = self._append(_PROGRAM + name, normalise(document), audit, name)
+        return ProgramVersion(name, entry.version, entry.document, entry.audit)
+
+    def publish_policy(self, document: str, audit: Audit) -> int:
+        """Publish the contact policy; its version."""
+        return self._publish_policy(document, audit).version
+
+    def policy_versions(self) -> Sequence[PolicyVersion]:
+        """Every published version of the contact policy, oldest first."""
+        entries = [Entry.from_json(text) for text in self._history(None)]
+        return [PolicyVersion(e.version, e.document, e.audit) for e in entries]
+
+    def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
+        """Publish an earlier version's document as a new version."""
+        entry = self._publish_policy(self._policy_entry(version).document, audit)
+        return PolicyVersion(entry.version, entry.document, entry.audit)
+
+    def versions(self, name: str) -> Sequence[ProgramVersion]:
+        """Every version of a program, oldest first."""
+        entries = [Entry.from_json(text) for text in self._history(name)]
+        if not entries:
+            raise self._unknown_program(name)
+        return [ProgramVersion(name, e.version, e.document, e.audit) for e in entries]
+
+    def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
+        """Publish an earlier version's document as a new version."""
+        return self.publish_program(self._program_entry(name, version).document, audit)
+
+    def program_at(self, name: str, version: int) -> Program:
+        """A version as it was published; read from Redis once."""
+        return program_of(self._program_entry(name, version).document, version)
+
+    def policy_at(self, version: int) -> ContactPolicy:
+        """A contact policy version as it was published; read from Redis once."""
+        if version == 0:
+            return ContactPolicy()
+        return contact_policy_of(self._policy_entry(version).document, version)
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._wire.close()
+
+    def _publish_policy(self, document: str, audit: Audit) -> Entry:
+        parse_contact_policy(document)
+        return self._append(_POLICY, normalise(document), audit)
+
+    def _program_entry(self, name: str, version: int) -> Entry:
+        entry = self._entry(_PROGRAM + name, version)
+        if entry is None:
+            latest = self._wire.call("LLEN", _PROGRAM + name)
+            raise unknown_version(f"program {name}", version, latest) if latest else self._unknown_program(name)
+        return entry
+
+    def _policy_entry(self, version: int) -> Entry:
+        entry = self._entry(_POLICY, version)
+        if entry is None:
+            raise unknown_version(CONTACT_POLICY, version, self._wire.call("LLEN", _POLICY))
+        return entry
+
+    def _unknown_program(self, name: str) -> NotFound:
+        return unknown_program(name, [known.decode(errors="replace") for known in self._wire.call("HKEYS", _PROGRAMS)])
+
+    def _entry(self, key: str, version: int) -> Entry | None:
+        if version < 1:
+            return None
+        if (key, version) not in self._entries:
+            text = self._wire.call("LINDEX", key, version - 1)
+            if text is None:
+                return None
+            self._entries[key, version] = Entry.from_json(text)
+        return self._entries[key, version]
+
+    def _history(self, program: str | None) -> list[bytes]:
+        entries: list[bytes] = self._wire.call("LRANGE", _POLICY if program is None else _PROGRAM + program, 0, -1)
+        return entries
+
+    def _append(self, key: str, document: str, audit: Audit, program: str = "") -> Entry:
+        while True:  # each round that fails is one in which another publisher succeeded
+            length, text = self._wire.run(_LATEST, [key], [])
+            latest = _readable(text)
+            if latest is not None and latest.document == document:
+                break
+            latest = Entry(length + 1, document, audit)
+            arguments = [length, latest.to_json(), program]
+            if self._wire.run(_APPEND, [key, _PROGRAMS, _REVISION], arguments):
+                break
+        self.refresh()
+        return latest
+
+
+def _readable(text: bytes | None) -> Entry | None:
+    """The latest entry, None if there is none or a later release wrote it in another form: then publish anew."""
+    if text is None:
+        return None
+    try:
+        return Entry.from_json(text)
+    except InvalidRequest:
+        return None
+
+
+def _integer(answer: bytes | None) -> int:
+    return int(answer or 0)

@@ -1,0 +1,433 @@
+"""What the service needs from the outside, as small ports. Each has an in-memory form, and one contract
+suite in `tests/contracts` that every form passes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from decision_service.core.decide import Scorer
+from decision_service.core.model.customer import Contact, CustomerState, Suppression
+from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.core.model.record import (
+    Activation,
+    DecisionRecord,
+    Event,
+    ModelVersion,
+    Outcome,
+    ServedFeatures,
+    Token,
+)
+from decision_service.core.model.values import ValueType
+
+if TYPE_CHECKING:
+    import pyarrow as pa  # a Decide worker never opens the warehouse, nor imports Arrow for it
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Clock(Protocol):
+    """Time as an argument, so that simulations and tests set it."""
+
+    def now_ms(self) -> int:
+        """UTC epoch milliseconds."""
+        ...
+
+
+class Pending(Protocol[T_co]):
+    """A read that has been sent; `result` waits for it. Two of them overlap without threads."""
+
+    def result(self) -> T_co:
+        """The answer.
+
+        Raises:
+            Unavailable: it did not come within the adapter's deadline.
+        """
+        ...
+
+
+class FeatureSource(Protocol):
+    """Warehouse-sourced features from the online store."""
+
+    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
+        """Send one read of every feature of the FeatureService; TTLs are enforced against `now_ms`.
+
+        The result never raises for a slow or absent store: its status is then UNAVAILABLE.
+
+        Raises:
+            NotFound: no such FeatureService.
+        """
+        ...
+
+    def schema(self, service: str) -> Mapping[str, ValueType]:
+        """Feature name → type, in the order of the FeatureService.
+
+        Raises:
+            NotFound: no such FeatureService.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRead:
+    """One atomic read: the customer's state, and the record of an earlier decision under the same request id."""
+
+    state: CustomerState
+    earlier: DecisionRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """The decision is durable and its slot reserved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Nothing was written: the customer's state moved since it was read. `state` is the fresh one."""
+
+    state: CustomerState
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """Nothing was written: this request id was already answered with `record`."""
+
+    record: DecisionRecord
+
+
+class EntryKind(StrEnum):
+    """What a log entry holds; also the name of the warehouse table it is loaded into."""
+
+    DECISIONS = "decisions"
+    ACTIVATIONS = "activations"
+    OUTCOMES = "outcomes"
+    EVENTS = "events"
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One entry of a shard's log stream. `sequence` increases within the shard and fits a signed 64-bit integer."""
+
+    shard: int
+    sequence: int
+    kind: EntryKind
+    body: DecisionRecord | Activation | Outcome | Event
+
+
+class Ledger(Protocol):
+    """Contacts, reservations, suppressions, live counters, idempotency and the log, atomic per customer."""
+
+    def new_decision_id(self, customer_id: str, now_ms: int) -> str:
+        """A fresh id that names the customer's shard, so that the record is found by it alone."""
+        ...
+
+    def begin_read(self, customer_id: str, request_id: str) -> Pending[LedgerRead]:
+        """Send one atomic read. The result raises Unavailable when the ledger does not answer."""
+        ...
+
+    def commit(
+        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
+    ) -> Committed | Moved | Earlier:
+        """In one atomic step: answer an earlier request id; else compare the state's version with
+        `expected_version` (only when reserving), reserve the contact, drop the contacts of the decisions in
+        `drop`, and append the record to the log.
+
+        Raises:
+            Unavailable: the ledger did not answer; the commit may or may not have happened, and the same
+                request id will tell.
+        """
+        ...
+
+    def record(self, decision_id: str) -> DecisionRecord:
+        """The record, while the ledger retains it.
+
+        Raises:
+            NotFound: unknown, or older than the retention (the warehouse keeps it).
+        """
+        ...
+
+    def activate(self, activation: Activation, contact: Contact | None) -> bool:
+        """Log the activation and set the decision's slot to `contact`; None (a NO_ACTION decision) leaves the state.
+
+        DELIVERED and BOUNCED may follow SENT. False if the status, or for SENT one of those two, had been reported
+        before (nothing changes).
+
+        Raises:
+            Conflict: another status had been reported before.
+        """
+        ...
+
+    def add_outcome(
+        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
+    ) -> bool:
+        """Log an outcome, count it as a live event and under each of `counters`, and apply suppressions at once; where
+        one of the same reason on the same channel holds longer, that one stays. The state's version moves if there
+        are suppressions or counters. False if its id is known."""
+        ...
+
+    def add_event(self, event: Event) -> bool:
+        """Log an event and count it. False if its id is known."""
+        ...
+
+    def suppress(self, customer_id: str, suppression: Suppression) -> None:
+        """Put a suppression in force, replacing one of the same reason on the same channel."""
+        ...
+
+    def unsuppress(self, customer_id: str, channel: str) -> bool:
+        """Lift every suppression of a channel; False if there was none."""
+        ...
+
+    def state(self, customer_id: str) -> CustomerState:
+        """The customer's state now."""
+        ...
+
+
+class Budgets(Protocol):
+    """Counters of the volume constraints, over all customers.
+
+    A token is taken before its decision is committed, spent when the message is reported as sent, and comes back when
+    the decision is released or its lease lapses. Every method may be repeated with the same arguments.
+    """
+
+    def begin_levels(self, keys: Sequence[str], now_ms: int) -> Pending[Mapping[str, int]]:
+        """Send one read: `Token.key` → the amount taken, spent or held by a live lease; 0 where none ever was.
+
+        The result raises Unavailable when the store does not answer.
+        """
+        ...
+
+    def take(
+        self, decision_id: str, tokens: Sequence[Token], limits: Sequence[int], now_ms: int, until_ms: int
+    ) -> str | None:
+        """Take all tokens or none, each if its counter then stays within its limit; held until `until_ms`, and the
+        time that a report may take. The key of the first counter that has too little left, None if all were taken.
+
+        Raises:
+            Unavailable: no answer; the tokens may have been taken, and then come back by themselves.
+        """
+        ...
+
+    def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
+        """The message was sent: its tokens never come back; those that had lapsed are taken again, whatever is left."""
+        ...
+
+    def release(self, decision_id: str, tokens: Sequence[Token]) -> None:
+        """The decision failed: its tokens come back."""
+        ...
+
+
+class LogReader(Protocol):
+    """The loader's end of the log. Entries are never lost before `trim`."""
+
+    @property
+    def shards(self) -> int:
+        """How many streams there are."""
+        ...
+
+    def read(self, after: Mapping[int, int], limit: int) -> Sequence[LogEntry]:
+        """Up to `limit` entries per shard with sequence greater than `after[shard]` (absent: from the start)."""
+        ...
+
+    def trim(self, through: Mapping[int, int]) -> None:
+        """Forget entries up to and including each shard's sequence; they are in the warehouse."""
+        ...
+
+    def backlog(self) -> int:
+        """Entries not trimmed yet, over all shards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One immutable snapshot of everything that marketers have published."""
+
+    revision: int
+    programs: Mapping[str, Program]
+    policy: ContactPolicy
+
+
+class Warehouse(Protocol):
+    """Tables and SQL. One loader process writes the four log tables; jobs own the tables they write.
+
+    Tables are exchanged as Arrow. SQL is DuckDB's dialect; `tables()` names what it can see.
+    """
+
+    def load(self, kind: EntryKind, entries: Sequence[LogEntry]) -> int:
+        """Append entries to the kind's table exactly once: those at or below the last loaded sequence of their
+        shard are skipped, and the new last sequences are recorded in the same transaction. Rows written."""
+        ...
+
+    def loaded(self, kind: EntryKind) -> Mapping[int, int]:
+        """Shard → last loaded sequence of the kind's table."""
+        ...
+
+    def tables(self) -> Sequence[str]:
+        """Names of the tables that exist."""
+        ...
+
+    def query(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        """Run a read-only query; parameters are named (`$name`). Log tables that do not exist yet read as empty."""
+        ...
+
+    def replace(self, table: str, rows: pa.Table, where: str | None = None) -> None:
+        """Atomically replace the rows that match `where` (all of them by default) with `rows`; creates the table."""
+        ...
+
+    def append(self, table: str, rows: pa.Table) -> None:
+        """Append rows; creates the table."""
+        ...
+
+    def forget(self, customer_id: str) -> int:
+        """Delete every row of a customer from every table; how many."""
+        ...
+
+    def compact(self) -> int:
+        """Merge small files and drop those no longer referenced; files removed."""
+        ...
+
+
+class PolicySource(Protocol):
+    """The published programs and contact policy."""
+
+    def current(self) -> Published:
+        """The latest snapshot known here; cheap, called once per Decide."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Who published a version, when and with what note."""
+
+    author: str
+    at_ms: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramVersion:
+    """A published version of a program; `document` is the JSON text as published."""
+
+    name: str
+    version: int
+    document: str
+    audit: Audit
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyVersion:
+    """A published version of the contact policy; `document` is the JSON text as published."""
+
+    version: int
+    document: str
+    audit: Audit
+
+
+class PolicyStore(PolicySource, Protocol):
+    """Where programs are published, versioned and audited."""
+
+    def refresh(self) -> bool:
+        """Bring `current` up to what is published; whether there was anything new.
+
+        Raises:
+            Unavailable: the store did not answer; the snapshot stays.
+        """
+        ...
+
+    def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
+        """Publish the next version (YAML or JSON text); the current version again if nothing changed.
+
+        Raises:
+            InvalidRequest: listing every mistake at once; nothing is published.
+        """
+        ...
+
+    def publish_policy(self, document: str, audit: Audit) -> int:
+        """Publish the contact policy; its new version.
+
+        Raises:
+            InvalidRequest: listing every mistake at once; nothing is published.
+        """
+        ...
+
+    def policy_versions(self) -> Sequence[PolicyVersion]:
+        """Every published version of the contact policy, oldest first; empty if none was."""
+        ...
+
+    def rollback_policy(self, version: int, audit: Audit) -> PolicyVersion:
+        """Publish an earlier version's document as a new version.
+
+        Raises:
+            NotFound: no such version.
+        """
+        ...
+
+    def versions(self, name: str) -> Sequence[ProgramVersion]:
+        """Every version of a program, oldest first.
+
+        Raises:
+            NotFound: no such program.
+        """
+        ...
+
+    def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
+        """Publish an earlier version's document as a new version.
+
+        Raises:
+            NotFound: no such program or version.
+        """
+        ...
+
+    def program_at(self, name: str, version: int) -> Program:
+        """A version as it was published, for replay.
+
+        Raises:
+            NotFound: no such program or version.
+        """
+        ...
+
+    def policy_at(self, version: int) -> ContactPolicy:
+        """A contact policy version as it was published; version 0 is the empty policy.
+
+        Raises:
+            NotFound: no such version.
+        """
+        ...
+
+
+class Catalogue(Protocol):
+    """The models that may serve."""
+
+    def champion(self, program: str) -> Scorer | None:
+        """The loaded champion of a program, None if there is none; cheap, called once per Decide."""
+        ...
+
+    def scorer(self, model: ModelVersion) -> Scorer:
+        """A particular version, for replay.
+
+        Raises:
+            NotFound: no such model version.
+            ModelRejected: it fails its checks.
+        """
+        ...
+
+    def status(self) -> Mapping[str, str]:
+        """Program → what is loaded and, where a newer version was refused, why."""
+        ...
+
+
+class Simulations(Protocol):
+    """Simulations of what is proposed, done by another process: no Decide worker opens the warehouse."""
+
+    def run(self, document: str, contact_policy_document: str, from_ms: int, until_ms: int, timeout_s: float) -> str:
+        """The report as JSON text (docs/simulate.md) on the decisions of [from_ms, until_ms), replayed through the
+        program `document`; an empty contact policy document leaves every decision the policy it was made under.
+
+        Raises:
+            InvalidRequest: every mistake of both documents and of the period, at once.
+            NotFound: a version that decisions were logged under is not known.
+            Unavailable: no simulator answers, or not within `timeout_s`.
+            Overloaded: others wait for one already.
+        """
+        ...

@@ -1,0 +1,72 @@
+"""The faces of the product over one set of ports: deciding, hearing what became of it, inquiring, administering."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from decision_service.application.administration import Administration
+from decision_service.application.decisions import DecisionService
+from decision_service.application.feedback import Feedback
+from decision_service.application.inquiry import Inquiry
+from decision_service.application.ports import (
+    Budgets,
+    Catalogue,
+    Clock,
+    FeatureSource,
+    Ledger,
+    PolicyStore,
+    Simulations,
+)
+from decision_service.core.guardrails.eligibility import Rules
+from decision_service.simulation.proposal import CheckedSimulations
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a worker serves; thread-safe."""
+
+    decisions: DecisionService
+    feedback: Feedback
+    inquiry: Inquiry
+    administration: Administration
+    simulations: Simulations
+
+    @classmethod
+    def over(
+        cls,
+        *,
+        policies: PolicyStore,
+        features: FeatureSource,
+        ledger: Ledger,
+        budgets: Budgets,
+        catalogue: Catalogue,
+        rules: Rules,
+        clock: Clock,
+        entropy: Callable[[], float],
+        accepting: Callable[[], bool] = lambda: True,
+        simulator: Simulations | None = None,
+    ) -> Services:
+        """All of them over the same ports; `DecisionService` says what the arguments are."""
+        administration = Administration(
+            policies=policies, ledger=ledger, catalogue=catalogue, features=features, clock=clock
+        )
+        inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
+        return cls(
+            DecisionService(
+                policies=policies,
+                features=features,
+                ledger=ledger,
+                budgets=budgets,
+                catalogue=catalogue,
+                rules=rules,
+                clock=clock,
+                entropy=entropy,
+                accepting=accepting,
+                explain=inquiry.explain_record,
+            ),
+            Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock),
+            inquiry,
+            administration,
+            CheckedSimulations(simulator, administration.surroundings),
+        )

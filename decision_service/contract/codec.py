@@ -1,0 +1,108 @@
+"""Core values ↔ bytes: what the ledger, the log stream and the loader hold. The messages are those of `nba.v1`.
+
+Round trips are exact. Every decoder raises ValueError for bytes that are not such a message, or that hold a
+member of a closed vocabulary that this version does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from decision_service.application.ports import EntryKind
+from decision_service.contract import messages, record_messages
+from decision_service.contract.pb import record_pb2
+from decision_service.core.model.customer import Contact, ContactStatus, Suppression
+from decision_service.core.model.record import Activation, DecisionRecord, Event, Outcome
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+Entry = DecisionRecord | Activation | Outcome | Event
+
+
+def _decode(message: type[M], data: bytes, build: Callable[[M], T]) -> T:
+    try:
+        return build(message.FromString(data))
+    except DecodeError as error:
+        raise ValueError(f"not a {message.__name__}: {error}") from error
+    except KeyError as error:
+        raise ValueError(
+            f"{message.__name__} with an unknown enum number {error}; written by a newer version?"
+        ) from error
+
+
+def encode_record(record: DecisionRecord) -> bytes:
+    """A `DecisionRecord` message."""
+    return record_messages.record_to_pb(record).SerializeToString()
+
+
+def decode_record(data: bytes) -> DecisionRecord:
+    """The inverse of `encode_record`."""
+    return _decode(record_pb2.DecisionRecord, data, record_messages.record_from_pb)
+
+
+def encode_contact(contact: Contact) -> bytes:
+    """A `Contact` message."""
+    pb = record_pb2.Contact()
+    messages.fill_contact(pb, contact)
+    return pb.SerializeToString()
+
+
+def encode_contact_status(status: ContactStatus) -> bytes:
+    """The status of a `Contact` message alone; after such a message it replaces the one in it."""
+    return record_pb2.Contact(status=messages.CONTACT_STATUS_TO_PB[status]).SerializeToString()
+
+
+def decode_contact(data: bytes) -> Contact:
+    """The inverse of `encode_contact`."""
+    return _decode(record_pb2.Contact, data, messages.contact_from_pb)
+
+
+def encode_suppression(suppression: Suppression) -> bytes:
+    """A `Suppression` message."""
+    pb = record_pb2.Suppression()
+    messages.fill_suppression(pb, suppression)
+    return pb.SerializeToString()
+
+
+def decode_suppression(data: bytes) -> Suppression:
+    """The inverse of `encode_suppression`."""
+    return _decode(record_pb2.Suppression, data, messages.suppression_from_pb)
+
+
+def encode_entry(body: Entry) -> bytes:
+    """A `LogEntry` message: what a shard's log stream holds."""
+    entry = record_pb2.LogEntry()
+    if isinstance(body, DecisionRecord):
+        record_messages.fill_record(entry.decision, body)
+    elif isinstance(body, Activation):
+        messages.fill_activation(entry.activation, body)
+    elif isinstance(body, Outcome):
+        messages.fill_outcome(entry.outcome, body)
+    else:
+        messages.fill_event(entry.event, body)
+    return entry.SerializeToString()
+
+
+_BODIES: Mapping[str, tuple[EntryKind, Callable[[Any], Entry]]] = {
+    "decision": (EntryKind.DECISIONS, record_messages.record_from_pb),
+    "activation": (EntryKind.ACTIVATIONS, messages.activation_from_pb),
+    "outcome": (EntryKind.OUTCOMES, messages.outcome_from_pb),
+    "event": (EntryKind.EVENTS, messages.event_from_pb),
+}
+
+
+def _entry_from_pb(pb: record_pb2.LogEntry) -> tuple[EntryKind, Entry]:
+    body = pb.WhichOneof("body")
+    if body is None:
+        raise ValueError("LogEntry without a body; written by a newer version?")
+    kind, build = _BODIES[body]
+    return kind, build(getattr(pb, body))
+
+
+def decode_entry(data: bytes) -> tuple[EntryKind, Entry]:
+    """The inverse of `encode_entry`, with the kind of its body."""
+    return _decode(record_pb2.LogEntry, data, _entry_from_pb)

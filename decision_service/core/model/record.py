@@ -1,0 +1,331 @@
+"""The decision record: everything needed to audit, replay and train on one decision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from decision_service.core.model.customer import Contact, ContactStatus, CustomerState
+from decision_service.core.model.program import Action, Group, LearningMode
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.values import NO_ACTION, Values
+
+
+class FeatureStatus(StrEnum):
+    """What came back from the feature store: SERVED, no row for the customer, or no answer in time."""
+
+    SERVED = "SERVED"
+    UNKNOWN_CUSTOMER = "UNKNOWN_CUSTOMER"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedFeatures:
+    """The features as served. Values of stale views are None, and the views are named in `stale_views`.
+
+    values: feature name → value, every feature of the FeatureService present, None where missing.
+    event_times_ms: view name → event timestamp of the row served; views without a row are absent.
+    """
+
+    status: FeatureStatus = FeatureStatus.UNKNOWN_CUSTOMER
+    values: Values = field(default_factory=dict)
+    event_times_ms: Mapping[str, int] = field(default_factory=dict)
+    stale_views: tuple[str, ...] = ()
+
+
+class PolicyKind(StrEnum):
+    """What produced the distribution."""
+
+    MODEL = "MODEL"
+    UNIFORM = "UNIFORM"
+    BASELINE = "BASELINE"
+    HOLDOUT = "HOLDOUT"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A feasible action of one program: its probability given that program, and the model's estimate if there is one.
+
+    apprentice_probability: what the model's policy would have given, where the baseline was served instead.
+    score: what was compared: predicted reward times lever times the program's value, beyond that of NO_ACTION, less
+        the price of the slot it takes; in the workspace's currency.
+    base_probability: the model's policy before levers, slot prices, shares and floor.
+    """
+
+    action: str
+    probability: float
+    predicted_reward: float | None = None
+    apprentice_probability: float | None = None
+    score: float | None = None
+    base_probability: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """An action that could not be chosen, with exactly one reason; `detail` names the cap, rule or channel."""
+
+    action: str
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What one contact takes from a budget: `amount` contacts or millionths of money, of the period `period`.
+
+    budget: `PROGRAM/ID`, or `/ID` for a budget of the contact policy.
+    """
+
+    budget: str
+    period: str
+    amount: int
+
+    @property
+    def key(self) -> str:
+        """The counter it is taken from."""
+        return f"{self.budget}@{self.period}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A slot in the customer's caps until `lease_expires_at_ms`; send at `send_at_ms` if quiet hours queue it.
+
+    tokens: what it holds of budgets.
+    """
+
+    lease_expires_at_ms: int
+    send_at_ms: int | None = None
+    tokens: tuple[Token, ...] = ()
+
+
+ALL_PROGRAMS = "*"
+"""In a request: every published program."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecideRequest:
+    """What a journey runner asks.
+
+    programs: to choose among, or ALL_PROGRAMS alone. channels: empty means any.
+    dry_run: decide without reserving or logging; `at_ms` then says as of when, UTC epoch milliseconds.
+    """
+
+    request_id: str
+    customer_id: str
+    programs: tuple[str, ...]
+    context: Values = field(default_factory=dict)
+    channels: tuple[str, ...] = ()
+    pinned_group: Group | None = None
+    no_action_when_unavailable: bool = False
+    dry_run: bool = False
+    at_ms: int | None = None
+
+
+def digest_body(request: DecideRequest) -> str:
+    """What must be equal when a request id is used again: all but the id itself, as 32 hexadecimal digits."""
+    programs: str | list[str] = sorted(request.programs)
+    if len(programs) == 1:
+        programs = programs[0]  # as releases wrote it that knew one program per request: its answers are known still
+    body = [
+        request.customer_id,
+        programs,
+        sorted(request.context.items()),
+        request.channels,
+        request.pinned_group,
+    ]
+    return hashlib.blake2b(json.dumps(body, separators=(",", ":")).encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """Which model scored: registered name, version, and the version of the encoder it was trained with."""
+
+    name: str
+    version: str
+    encoder_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One program's part in a decision: what it would have done, and with which probability it was the one to decide.
+
+    probability: P(this program decides), given the context; those of all candidates sum to 1.
+    score: that of its best feasible action, in the workspace's currency; None if it has none or no model.
+    """
+
+    program: str
+    program_version: int
+    probability: float
+    score: float | None
+    group: Group
+    learning_mode: LearningMode
+    policy: PolicyKind
+    model: ModelVersion | None
+    features: ServedFeatures
+    live: Values
+    options: tuple[Option, ...]
+    exclusions: tuple[Exclusion, ...]
+    degradations: tuple[Reason, ...] = ()
+    encoding_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRecord:
+    """One decision, self-sufficient: `core.decide.decide` on its inputs gives its outputs, bit for bit.
+
+    What stands here of programs, options, groups and features is that of the program which decided; `others` has the
+    rest of those that competed.
+    timezone: the zone in which calendar caps and quiet hours were taken; empty if unknown.
+    budget_levels: `Token.key` → what was taken of it when it was read.
+    """
+
+    # identity
+    decision_id: str
+    request: DecideRequest
+    body_digest: str
+    decided_at_ms: int
+    # versions
+    program: str
+    program_version: int
+    policy_version: int
+    model: ModelVersion | None
+    # inputs
+    features: ServedFeatures
+    live: Values
+    state: CustomerState
+    # outputs
+    group: Group
+    learning_mode: LearningMode
+    policy: PolicyKind
+    options: tuple[Option, ...]
+    exclusions: tuple[Exclusion, ...]
+    draw: float
+    drawn: str
+    chosen: str
+    reservation: Reservation | None
+    degradations: tuple[Reason, ...] = ()
+    trainable: bool = True
+    encoding_digest: str = ""
+    timings_us: Mapping[str, int] = field(default_factory=dict)
+    unlogged: bool = False
+    channel: str = ""  # of the chosen action; empty for NO_ACTION
+    program_probability: float = 1.0
+    program_score: float | None = None
+    others: tuple[Candidate, ...] = ()
+    timezone: str = ""
+    budget_levels: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def probability(self) -> float:
+        """P(the service drew what it drew), over the actions of all programs; 1 for the NO_ACTION that a lost race or
+        a degradation forces."""
+        if self.chosen != self.drawn:
+            return 1.0
+        given_program = next((o.probability for o in self.options if o.action == self.chosen), 1.0)
+        return self.program_probability * given_program
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Every program that took part, in the order of their names."""
+        decided = Candidate(
+            program=self.program,
+            program_version=self.program_version,
+            probability=self.program_probability,
+            score=self.program_score,
+            group=self.group,
+            learning_mode=self.learning_mode,
+            policy=self.policy,
+            model=self.model,
+            features=self.features,
+            live=self.live,
+            options=self.options,
+            exclusions=self.exclusions,
+            degradations=tuple(d for d in self.degradations if d is not Reason.CAP_RACE_LOST),
+            encoding_digest=self.encoding_digest,
+        )
+        return tuple(sorted((decided, *self.others), key=lambda candidate: candidate.program))
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What was particular about this answer: degradations, and why nothing but NO_ACTION was feasible."""
+        blocked = () if len(self.options) > 1 else (e.reason for e in self.exclusions)
+        return tuple(dict.fromkeys((*self.degradations, *blocked)))
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether the runner is to contact the customer."""
+        return self.chosen != NO_ACTION
+
+
+def reserved_contact(record: DecisionRecord, action: Action) -> Contact | None:
+    """The contact that a decision for `action` reserves; None where nothing is reserved."""
+    if record.reservation is None:
+        return None
+    return Contact(
+        decision_id=record.decision_id,
+        program=record.program,
+        action=action.id,
+        message=action.message,
+        channel=action.channel,
+        tags=action.tags,
+        status=ContactStatus.RESERVED,
+        from_ms=record.reservation.send_at_ms or record.decided_at_ms,
+        until_ms=record.reservation.lease_expires_at_ms,
+        counted=action.counts_toward_caps,
+    )
+
+
+class ActivationStatus(StrEnum):
+    """What the runner did with a decision. SKIPPED on a NO_ACTION means: do not learn from it.
+
+    DELIVERED and BOUNCED say what became of a sent message; they may follow SENT, or stand for it.
+    """
+
+    SENT = "SENT"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+    DELIVERED = "DELIVERED"
+    BOUNCED = "BOUNCED"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A runner's report on one decision; `late` if its lease had lapsed by then."""
+
+    decision_id: str
+    customer_id: str
+    status: ActivationStatus
+    at_ms: int
+    received_at_ms: int
+    detail: str = ""
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A raw business fact: visit, purchase, unsubscribe. `decision_id` empty: joined by customer and time."""
+
+    outcome_id: str
+    customer_id: str
+    name: str
+    occurred_at_ms: int
+    received_at_ms: int
+    value: float = 1.0
+    decision_id: str = ""
+    channel: str = ""
+    attributes: Values = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A behavioural event that feeds live counters: page view, add to basket."""
+
+    event_id: str
+    customer_id: str
+    name: str
+    occurred_at_ms: int
+    received_at_ms: int
+    attributes: Values = field(default_factory=dict)

@@ -1,0 +1,86 @@
+"""`nba doctor`: looks at every part as the processes would, and says what to do about what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from decision_service.core.model.errors import NbaError
+from decision_service.operation import bootstrap
+from decision_service.operation.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: whether the part is well, what was seen, and the fix if it is not."""
+
+    part: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Every check; none of them changes anything."""
+    checks: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
+        ("ledger", _ledger, "start it with `nba up`, or set NBA_LEDGER_URL"),
+        ("programs", _programs, "publish one: `nba apply FILE`"),
+        ("features", _features, "run `nba features build`; check NBA_FEATURES_URL"),
+        ("warehouse", _warehouse, "check NBA_WAREHOUSE; it is a folder that the loader can write"),
+        ("models", _models, "run `nba train`; check NBA_MLFLOW_URI"),
+        ("workers", _workers, "start them with `nba up`; their logs are in the home's logs folder"),
+    )
+    return [_check(settings, *check) for check in checks]
+
+
+def _check(settings: Settings, part: str, look: Callable[[Settings], str], fix: str) -> Finding:
+    try:
+        return Finding(part, True, look(settings))
+    except NbaError as error:
+        return Finding(part, False, str(error).splitlines()[0], fix)
+    except Exception as error:  # noqa: BLE001 — a doctor reports whatever it finds
+        return Finding(part, False, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}", fix)
+
+
+def _ledger(settings: Settings) -> str:
+    bootstrap.open_ledger(settings).close()
+    decision_log = bootstrap.open_log(settings)
+    return f"{settings.ledger_address}, durable; {decision_log.backlog()} entries not yet in the warehouse"
+
+
+def _programs(settings: Settings) -> str:
+    published = bootstrap.open_policies(settings).current()
+    if not published.programs:
+        raise NbaError("none is published")
+    return ", ".join(f"{name} version {program.version}" for name, program in sorted(published.programs.items()))
+
+
+def _features(settings: Settings) -> str:
+    source = bootstrap.open_features(settings)
+    services = {p.feature_service for p in bootstrap.open_policies(settings).current().programs.values()}
+    counts = {service: len(source.schema(service)) for service in sorted(services)}
+    return ", ".join(f"{service}: {n} features" for service, n in counts.items()) or "no program asks for any"
+
+
+def _warehouse(settings: Settings) -> str:
+    warehouse = bootstrap.open_warehouse(settings)
+    return f"{settings.warehouse_path}: {', '.join(sorted(warehouse.tables())) or 'empty'}"
+
+
+def _models(settings: Settings) -> str:
+    catalogue = bootstrap.open_catalogue(settings, bootstrap.open_features(settings))
+    catalogue.refresh(bootstrap.open_policies(settings).current().programs)
+    status = catalogue.status()
+    if refused := {name: text for name, text in status.items() if "refused" in text}:
+        raise NbaError("; ".join(f"{name}: {text}" for name, text in refused.items()))
+    return "; ".join(f"{name}: {text}" for name, text in sorted(status.items())) or "no program, no model"
+
+
+def _workers(settings: Settings) -> str:
+    processes = bootstrap.open_signals(settings).processes(time.time_ns() // 1_000_000)
+    if not processes:
+        raise NbaError("none reported within ten seconds")
+    if ailing := {name: s["errors"] for name, s in processes.items() if s.get("errors")}:
+        raise NbaError("; ".join(f"{name}: {errors}" for name, errors in ailing.items()))
+    return f"{len(processes)} report and serve"

@@ -1,0 +1,314 @@
+"""The arrows of the learning cycle, wired: each can be run again at any time and changes nothing that is done."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from decision_service.adapters.clocks import clock_from
+from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Unavailable
+from decision_service.core.model.program import Program
+from decision_service.core.model.values import ValueType
+from decision_service.operation import bootstrap
+from decision_service.operation.settings import Settings
+
+if TYPE_CHECKING:
+    from decision_service.adapters.feast.features import RefreshableSource
+    from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
+    from decision_service.adapters.redis.policies import RedisPolicies
+    from decision_service.adapters.redis.signals import RedisSignals
+    from decision_service.application.ports import PolicyVersion, ProgramVersion, Warehouse
+    from decision_service.audit import Asked, Report
+    from decision_service.simulation.report import SimulationReport
+    from decision_service.warehouse.tables import Table
+    from training.pipeline import Plan
+    from training.promote import Entry
+    from training.track import Tracking
+
+log = logging.getLogger(__name__)
+
+FAILED = "FAILED"
+
+Progress = Callable[[str, int, int], None]
+
+
+def build_features(settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
+    """SQL over the warehouse → feature tables → Feast → online store."""
+    from feature_repo.build import build_features as build
+
+    report = build(
+        bootstrap.open_warehouse(settings),
+        settings.feature_repo,
+        settings.features_path,
+        settings.features_address,
+        clock_from(settings.clock).now_ms(),
+        progress=progress,
+    )
+    return asdict(report)
+
+
+def load(settings: Settings) -> dict[str, int]:
+    """Log → warehouse, until the log is drained; rows by table."""
+    from decision_service.warehouse.loader import drain
+
+    return {
+        kind.value: rows
+        for kind, rows in drain(
+            bootstrap.open_log(settings), bootstrap.open_warehouse(settings), settings.load_batch
+        ).items()
+    }
+
+
+def join(settings: Settings) -> dict[str, Any]:
+    """Outcomes → rewards, under the programs published; these go to the warehouse too, for those who ask it."""
+    from training.join import join_outcomes
+
+    policies, warehouse = bootstrap.open_policies(settings), bootstrap.open_warehouse(settings)
+    programs = policies.current().programs
+    _copy_versions(policies, warehouse)
+    return asdict(join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms()))
+
+
+def _copy_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
+    """Every published version to the warehouse. Those that a new ledger no longer knows stay: their decisions are
+    still explained by them."""
+    from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS
+
+    programs = [
+        {"program": version.name, **_version_row(version)}
+        for name in sorted(policies.current().programs)
+        for version in policies.versions(name)
+    ]
+    _add_fresh(warehouse, PROGRAM_VERSIONS, programs)
+    _add_fresh(warehouse, CONTACT_POLICY_VERSIONS, [_version_row(version) for version in policies.policy_versions()])
+
+
+def _version_row(version: ProgramVersion | PolicyVersion) -> dict[str, object]:
+    return {
+        "version": version.version,
+        "document": version.document,
+        "author": version.audit.author,
+        "published_at": datetime.fromtimestamp(version.audit.at_ms / 1000, UTC),
+        "note": version.audit.note,
+    }
+
+
+def _add_fresh(warehouse: Warehouse, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Add the rows whose key the table does not have yet; of two jobs at once, neither doubles a row."""
+    from decision_service.warehouse.tables import rows_from
+
+    columns = ", ".join(column.name for column in table.columns)
+    kept = warehouse.query(f"SELECT {columns} FROM {table.name}").to_pylist()
+    known = {tuple(row[name] for name in table.key) for row in kept}
+    if fresh := [row for row in rows if tuple(row[name] for name in table.key) not in known]:
+        warehouse.replace(table.name, rows_from(table.name, [*kept, *fresh]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Learning:
+    """What training and promotion work with."""
+
+    warehouse: Warehouse
+    tracking: Tracking
+    catalogue: MlflowCatalogue
+    features: RefreshableSource
+    policies: RedisPolicies
+    signals: RedisSignals
+    now_ms: int
+
+
+def _learning(settings: Settings) -> _Learning:
+    from training.track import Tracking
+
+    features = bootstrap.open_features(settings)
+    return _Learning(
+        bootstrap.open_warehouse(settings),
+        Tracking(settings.tracking_uri, None if settings.mlflow_uri else settings.artifacts_path),
+        bootstrap.open_catalogue(settings, features),
+        features,
+        bootstrap.open_policies(settings),
+        bootstrap.open_signals(settings),
+        clock_from(settings.clock).now_ms(),
+    )
+
+
+def train(settings: Settings, program: str = "", plan: Plan | None = None) -> dict[str, dict[str, object]]:
+    """Rewards → challenger → evaluation → gate → registry; a report per program.
+
+    Raises:
+        NotFound: no such program.
+    """
+    from training.pipeline import train_program
+
+    chosen = _chosen(settings, program)
+    reports: dict[str, dict[str, object]] = {}
+    with _alone(settings):
+        parts = _learning(settings)
+        for name, one in chosen.items():
+            try:
+                reports[name] = train_program(
+                    parts.warehouse,
+                    one,
+                    _schema(parts.features, one),
+                    parts.policies.program_at,
+                    parts.tracking,
+                    parts.catalogue,
+                    parts.now_ms,
+                    parts.signals.models_changed,
+                    plan,
+                ).to_json()
+            except NbaError as error:  # one program's trouble is not the others'
+                log.warning("%s could not be trained: %s", name, error)
+                reports[name] = {"program": name, "verdict": FAILED, "version": None, "reason": str(error)}
+    return reports
+
+
+def _schema(features: RefreshableSource, program: Program) -> Mapping[str, ValueType]:
+    """The features a model may learn from; none where they were not built yet: decisions were made on context."""
+    try:
+        return features.schema(program.feature_service)
+    except NotFound:
+        return {}
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One at a time changes which model serves; the system frees the lock however its holder ends."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    with (settings.home / "promotion.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def promote(settings: Settings, program: str, version: int, author: str) -> dict[str, object]:
+    """Registered version → champion, by hand."""
+    from training import promote as ledger
+
+    _chosen(settings, program)
+    with _alone(settings):
+        parts = _learning(settings)
+        entry = ledger.promote(
+            parts.warehouse,
+            parts.tracking,
+            parts.catalogue,
+            program,
+            str(version),
+            author,
+            parts.now_ms,
+            parts.signals.models_changed,
+        )
+    return _moved(entry)
+
+
+def rollback(settings: Settings, program: str, to_version: int | None, author: str) -> dict[str, object]:
+    """Champion → an earlier one."""
+    from training import promote as ledger
+
+    _chosen(settings, program)
+    with _alone(settings):
+        parts = _learning(settings)
+        entry = ledger.rollback(
+            parts.warehouse,
+            parts.tracking,
+            parts.catalogue,
+            program,
+            author,
+            parts.now_ms,
+            parts.signals.models_changed,
+            None if to_version is None else str(to_version),
+        )
+    return _moved(entry)
+
+
+def _moved(entry: Entry | None) -> dict[str, object]:
+    if entry is None:
+        return {"changed": False}
+    return {"changed": True, "from": entry.from_version, "to": entry.to_version, "digest": entry.digest}
+
+
+def learn(settings: Settings, progress: Progress | None = None) -> dict[str, dict[str, object]]:
+    """One turn of the whole cycle but the load, which the loader does all the time.
+
+    Features that cannot be built keep nobody from learning: decisions are made, and learned from, without them.
+    """
+    try:
+        build_features(settings, progress)
+    except NbaError as error:
+        log.warning("features were not built: %s", error)
+    join(settings)
+    return train(settings)
+
+
+def audit(settings: Settings, asked: Asked | None = None, acknowledged: Iterable[str] | None = None) -> Report:
+    """Whether the guardrails held, by the warehouse; the ledger is asked only for versions that are not there yet."""
+    from decision_service.audit import audit as audit_warehouse
+
+    try:
+        policies = bootstrap.open_policies(settings)
+    except Unavailable:
+        policies = None
+    return audit_warehouse(bootstrap.open_warehouse(settings), policies, asked, acknowledged)
+
+
+def _chosen(settings: Settings, program: str) -> Mapping[str, Program]:
+    programs = bootstrap.open_policies(settings).current().programs
+    if not programs:
+        raise InvalidRequest.of("program", "none is published; use `nba apply FILE`")
+    if not program:
+        return programs
+    if program not in programs:
+        raise NotFound("program", program, f"published are {', '.join(sorted(programs))}")
+    return {program: programs[program]}
+
+
+def simulate(
+    settings: Settings,
+    document: str,
+    contact_policy_document: str,
+    from_ms: int,
+    until_ms: int,
+    features: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> SimulationReport:
+    """Logged decisions of [from_ms, until_ms) replayed through a proposed program, and contact policy if one is given.
+
+    Raises:
+        InvalidRequest: every mistake of both documents and of the period.
+        NotFound, ModelRejected: what decisions were made with is no longer there.
+    """
+    from decision_service.adapters.cel_rules import CelRules
+    from decision_service.documents import Surroundings
+    from decision_service.simulation.proposal import check
+    from decision_service.simulation.run import simulate as run
+    from decision_service.simulation.versions import KnownVersions, WarehouseVersions
+
+    warehouse = bootstrap.open_warehouse(settings)
+    copies = WarehouseVersions(warehouse)  # so a home can be studied when nothing runs in it, and after a new ledger
+    try:
+        policies = bootstrap.open_policies(settings)
+    except Unavailable:
+        versions, beside = KnownVersions(copies), None
+    else:
+        versions = KnownVersions(policies, copies)
+        beside = Surroundings(policies.current().policy, lambda _: None)
+    proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
+    models = bootstrap.open_registry(settings)
+    return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))
+
+
+def last_day(settings: Settings) -> tuple[int, int]:
+    """The 24 hours up to the last decision in the warehouse, as [from_ms, until_ms).
+
+    Raises:
+        InvalidRequest: it has none.
+    """
+    rows = bootstrap.open_warehouse(settings).query("SELECT max(decided_at_ms) AS last_ms FROM decisions").to_pylist()
+    if rows[0]["last_ms"] is None:
+        raise InvalidRequest.of("period", "the warehouse has no decisions yet; run `nba load` or wait for the loader")
+    until_ms = rows[0]["last_ms"] + 1
+    return until_ms - 86_400_000, until_ms

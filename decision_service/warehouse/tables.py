@@ -1,0 +1,412 @@
+"""The warehouse's tables: every column with its type, unit and meaning, and how log entries become rows.
+
+A column is declared once: the Arrow schema, the loader's conversion and `docs/warehouse.md` follow from it.
+Timestamps are UTC with microsecond precision (DuckDB: TIMESTAMPTZ).
+"""
+
+# One line per column reads as the table it is.
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+
+from decision_service.application.ports import EntryKind, LogEntry
+from decision_service.contract import codec
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.record import Activation, DecisionRecord, Event, Option, Outcome
+from decision_service.core.model.values import Value, Values
+
+STRING, INT, FLOAT, BOOL, BINARY = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary()
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+STRINGS, FLOATS = pa.list_(pa.string()), pa.list_(pa.float64())
+EXCLUSIONS = pa.list_(pa.struct([("action", STRING), ("reason", STRING), ("detail", STRING)]))
+TOKENS = pa.list_(pa.struct([("budget", STRING), ("period", STRING), ("amount", INT)]))
+OTHERS = pa.list_(
+    pa.struct(
+        [("program", STRING), ("program_version", INT), ("probability", FLOAT), ("score", FLOAT), ("group", STRING)]
+    )
+)
+
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `unit` is empty for plain text and flags; `value` makes it from a log entry's body."""
+
+    name: str
+    type: pa.DataType
+    description: str
+    unit: str = ""
+    value: Callable[[Any], object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One documented table; `key` names the columns that identify a row."""
+
+    name: str
+    description: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Its Arrow schema, all columns nullable."""
+        return pa.schema([(column.name, column.type) for column in self.columns])
+
+
+def _us(ms: int | None) -> int | None:
+    return None if ms is None else ms * 1000
+
+
+def values_to_json(values: Values) -> str:
+    """Named values as JSON text; floats keep every digit, missing values are null."""
+    return _JSON.encode(dict(values))
+
+
+def values_from_json(text: str) -> dict[str, Value | None]:
+    """The inverse of `values_to_json`."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(text).items()}
+
+
+def _chosen(record: DecisionRecord) -> Option | None:
+    if record.chosen != record.drawn:
+        return None
+    return next((option for option in record.options if option.action == record.chosen), None)
+
+
+def _predicted_reward(record: DecisionRecord) -> float | None:
+    option = _chosen(record)
+    return option.predicted_reward if option else None
+
+
+_LOG_POSITION = (
+    Column("log_shard", INT, "Log stream that the row came from."),
+    Column("log_sequence", INT, "Position in that stream; increases within the shard."),
+)
+
+
+def _exclusions(record: DecisionRecord) -> list[dict[str, str]]:
+    return [{"action": e.action, "reason": e.reason.value, "detail": e.detail} for e in record.exclusions]
+
+
+def _lease_expires(record: DecisionRecord) -> int | None:
+    return _us(record.reservation.lease_expires_at_ms) if record.reservation else None
+
+
+def _send(record: DecisionRecord) -> int | None:
+    return _us(record.reservation.send_at_ms) if record.reservation else None
+
+
+def _planned(record: DecisionRecord) -> int | None:
+    """When the message was to be sent at the earliest, UTC epoch milliseconds; None if nothing was reserved."""
+    return (record.reservation.send_at_ms or record.decided_at_ms) if record.reservation else None
+
+
+def _tokens(record: DecisionRecord) -> list[dict[str, object]]:
+    tokens = record.reservation.tokens if record.reservation else ()
+    return [{"budget": t.budget, "period": t.period, "amount": t.amount} for t in tokens]
+
+
+def _others(record: DecisionRecord) -> list[dict[str, object]]:
+    return [
+        {
+            "program": other.program,
+            "program_version": other.program_version,
+            "probability": other.probability,
+            "score": other.score,
+            "group": other.group.value,
+        }
+        for other in record.others
+    ]
+
+
+def _decision(
+    name: str, type_: pa.DataType, text: str, value: Callable[[DecisionRecord], object], unit: str = ""
+) -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+DECISIONS = Table(
+    "decisions",
+    "One row per decision, as logged by Decide; never updated.",
+    ("decision_id",),
+    (
+        _decision("decision_id", STRING, "Id of the decision.", lambda r: r.decision_id),
+        _decision("request_id", STRING, "The caller's idempotency key, unique per customer.", lambda r: r.request.request_id),
+        _decision("customer_id", STRING, "The customer decided on.", lambda r: r.request.customer_id),
+        _decision("programs", STRINGS, "The programs asked for; `*` stands for all.", lambda r: r.request.programs),
+        _decision("program", STRING, "The one that decided; `group` to `exclusions` are its own.", lambda r: r.program),
+        _decision("program_probability", FLOAT, "P(this program was the one to decide).", lambda r: r.program_probability, "0–1"),
+        _decision("program_version", INT, "Published version of the program.", lambda r: r.program_version),
+        _decision("policy_version", INT, "Published version of the contact policy; 0 is the empty one.", lambda r: r.policy_version),
+        _decision("model_name", STRING, "Registered model that was asked, its scores used or rejected; null without one.", lambda r: r.model and r.model.name),
+        _decision("model_version", STRING, "Its version; null without a model.", lambda r: r.model and r.model.version),
+        _decision("encoder_version", STRING, "Its encoder's version; null without a model.", lambda r: r.model and r.model.encoder_version),
+        _decision("decided_at", TIMESTAMP, "When it was decided.", lambda r: _us(r.decided_at_ms)),
+        _decision("decided_at_ms", INT, "The same as a number.", lambda r: r.decided_at_ms, "UTC epoch ms"),
+        _decision("group", STRING, "TREATMENT, RANDOM_CONTROL, BUSINESS_AS_USUAL or HOLDOUT; quote the name in SQL.", lambda r: r.group.value),
+        _decision("group_pinned", BOOL, "Whether the caller assigned the group.", lambda r: r.request.pinned_group is not None),
+        _decision("learning_mode", STRING, "ONLINE, APPRENTICE or LOGGING_ONLY.", lambda r: r.learning_mode.value),
+        _decision("policy", STRING, "What gave the distribution: MODEL, UNIFORM, BASELINE or HOLDOUT.", lambda r: r.policy.value),
+        _decision("action", STRING, "Chosen action, or NO_ACTION.", lambda r: r.chosen),
+        _decision("channel", STRING, "Its channel; null for NO_ACTION.", lambda r: r.channel or None),
+        _decision("probability", FLOAT, "P(the service chose this action), after every guardrail: `program_probability` times the action's of `probabilities`; 1 where a lost race or a degradation forced it.", lambda r: r.probability, "0–1"),
+        _decision("predicted_reward", FLOAT, "The model's estimate for it; null without a model.", _predicted_reward, "reward"),
+        _decision("n_feasible", INT, "Feasible actions, NO_ACTION included.", lambda r: len(r.options), "actions"),
+        _decision("actions", STRINGS, "The feasible actions.", lambda r: [o.action for o in r.options]),
+        _decision("probabilities", FLOATS, "Their probabilities given the program, in the order of `actions`; they sum to 1.", lambda r: [o.probability for o in r.options], "0–1"),
+        _decision("predicted_rewards", FLOATS, "Their estimates, in that order; null without a model.", lambda r: [o.predicted_reward for o in r.options], "reward"),
+        _decision("apprentice_probabilities", FLOATS, "What the model's policy would have given, in that order; null where the model was served.", lambda r: [o.apprentice_probability for o in r.options], "0–1"),
+        _decision("exclusions", EXCLUSIONS, "Actions that could not be chosen, each with one reason code and the cap, rule or channel concerned.", _exclusions),
+        _decision("features_status", STRING, "SERVED, UNKNOWN_CUSTOMER or UNAVAILABLE.", lambda r: r.features.status.value),
+        _decision("features_json", STRING, "The features as served: JSON object, null where missing.", lambda r: values_to_json(r.features.values)),
+        _decision("feature_times_json", STRING, "Feature view → event time of the row served: JSON object.", lambda r: _JSON.encode(dict(r.features.event_times_ms)), "UTC epoch ms"),
+        _decision("stale_views", STRINGS, "Feature views past their TTL; their values were served as missing.", lambda r: r.features.stale_views),
+        _decision("context_json", STRING, "The request's context: JSON object.", lambda r: values_to_json(r.request.context)),
+        _decision("live_json", STRING, "Live counters as decided on: JSON object.", lambda r: values_to_json(r.live)),
+        _decision("requested_channels", STRINGS, "Channels that the caller asked for; empty means any.", lambda r: r.request.channels),
+        _decision("draw", FLOAT, "The random number that selected the action.", lambda r: r.draw, "[0, 1)"),
+        _decision("drawn", STRING, "What the draw selected; differs from `action` only where the last slot was lost in a race.", lambda r: r.drawn),
+        _decision("lease_expires_at", TIMESTAMP, "When the reservation lapses; null if nothing was reserved.", _lease_expires),
+        _decision("send_at", TIMESTAMP, "When to send, where quiet hours queued the message; else null.", _send),
+        _decision("send_planned_at", TIMESTAMP, "When to send at the earliest: `send_at`, or at once; null if nothing was reserved.", lambda r: _us(_planned(r))),
+        _decision("send_planned_at_ms", INT, "The same as a number.", _planned, "UTC epoch ms"),
+        _decision("timezone", STRING, "Time zone in which calendar caps and quiet hours were taken; empty if unknown.", lambda r: r.timezone),
+        _decision("tokens", TOKENS, "What the reservation took from budgets (`PROGRAM/ID`, or `/ID` for the contact policy's): contacts, or millionths of the currency.", _tokens),
+        _decision("budget_levels_json", STRING, "What was taken of budgets when they were read, by `BUDGET@PERIOD`, absent where nothing: JSON object.", lambda r: _JSON.encode(dict(r.budget_levels))),
+        _decision("others", OTHERS, "The programs that competed and did not decide, each with its probability to, the score of its best action, and its group.", _others),
+        _decision("degradations", STRINGS, "Reason codes of what was particular about the answer.", lambda r: [reason.value for reason in r.degradations]),
+        _decision("trainable", BOOL, "Whether the logged probability is that of `action`, so that it may be learned from.", lambda r: r.trainable),
+        _decision("encoding_digest", STRING, "Digest of the model's input text; empty without a model.", lambda r: r.encoding_digest),
+        _decision("timings_json", STRING, "Step → duration: JSON object.", lambda r: _JSON.encode(dict(r.timings_us)), "µs"),
+        *_LOG_POSITION,
+        _decision("record", BINARY, "The whole record, a `nba.v1.DecisionRecord` message, for audit and replay.", codec.encode_record),
+    ),
+)  # fmt: skip
+
+
+def _activation(
+    name: str, type_: pa.DataType, text: str, value: Callable[[Activation], object], unit: str = ""
+) -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+ACTIVATIONS = Table(
+    "activations",
+    "One row per report of what became of a decision.",
+    ("log_shard", "log_sequence"),
+    (
+        _activation("decision_id", STRING, "The decision reported on.", lambda a: a.decision_id),
+        _activation("customer_id", STRING, "Its customer.", lambda a: a.customer_id),
+        _activation("status", STRING, "SENT, FAILED, SKIPPED, DELIVERED or BOUNCED; the last two may follow SENT.", lambda a: a.status.value),
+        _activation("activated_at", TIMESTAMP, "When it happened.", lambda a: _us(a.at_ms)),
+        _activation("at_ms", INT, "The same as a number.", lambda a: a.at_ms, "UTC epoch ms"),
+        _activation("received_at", TIMESTAMP, "When the service heard of it.", lambda a: _us(a.received_at_ms)),
+        _activation("received_at_ms", INT, "The same as a number.", lambda a: a.received_at_ms, "UTC epoch ms"),
+        _activation("detail", STRING, "The runner's words.", lambda a: a.detail),
+        _activation("late", BOOL, "Whether the reservation's lease had lapsed.", lambda a: a.late),
+        *_LOG_POSITION,
+    ),
+)  # fmt: skip
+
+
+def _outcome(name: str, type_: pa.DataType, text: str, value: Callable[[Outcome], object], unit: str = "") -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+OUTCOMES = Table(
+    "outcomes",
+    "One row per raw business fact: visit, purchase, unsubscribe.",
+    ("customer_id", "outcome_id"),
+    (
+        _outcome("outcome_id", STRING, "The caller's id of the outcome.", lambda o: o.outcome_id),
+        _outcome("customer_id", STRING, "The customer.", lambda o: o.customer_id),
+        _outcome("name", STRING, "What happened; reward definitions name it.", lambda o: o.name),
+        _outcome("occurred_at", TIMESTAMP, "When it happened.", lambda o: _us(o.occurred_at_ms)),
+        _outcome("occurred_at_ms", INT, "The same as a number.", lambda o: o.occurred_at_ms, "UTC epoch ms"),
+        _outcome("received_at", TIMESTAMP, "When the service heard of it.", lambda o: _us(o.received_at_ms)),
+        _outcome("received_at_ms", INT, "The same as a number.", lambda o: o.received_at_ms, "UTC epoch ms"),
+        _outcome("value", FLOAT, "Its value; 1 unless given.", lambda o: o.value, "the caller's"),
+        _outcome("decision_id", STRING, "Decision it belongs to; null: joined by customer and time.", lambda o: o.decision_id or None),
+        _outcome("channel", STRING, "Channel it came by; null if not given.", lambda o: o.channel or None),
+        _outcome("attributes_json", STRING, "Further attributes: JSON object.", lambda o: values_to_json(o.attributes)),
+        *_LOG_POSITION,
+    ),
+)  # fmt: skip
+
+
+def _event(name: str, type_: pa.DataType, text: str, value: Callable[[Event], object], unit: str = "") -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+EVENTS = Table(
+    "events",
+    "One row per behavioural event that feeds live counters: page view, add to basket.",
+    ("customer_id", "event_id"),
+    (
+        _event("event_id", STRING, "The caller's id of the event.", lambda e: e.event_id),
+        _event("customer_id", STRING, "The customer.", lambda e: e.customer_id),
+        _event("name", STRING, "What happened.", lambda e: e.name),
+        _event("occurred_at", TIMESTAMP, "When it happened.", lambda e: _us(e.occurred_at_ms)),
+        _event("occurred_at_ms", INT, "The same as a number.", lambda e: e.occurred_at_ms, "UTC epoch ms"),
+        _event("received_at", TIMESTAMP, "When the service heard of it.", lambda e: _us(e.received_at_ms)),
+        _event("received_at_ms", INT, "The same as a number.", lambda e: e.received_at_ms, "UTC epoch ms"),
+        _event("attributes_json", STRING, "Further attributes: JSON object.", lambda e: values_to_json(e.attributes)),
+        *_LOG_POSITION,
+    ),
+)  # fmt: skip
+
+REWARDS = Table(
+    "rewards",
+    "One row per decision and reward version: the outcomes joined to it, as one number. Written by `nba join`.",
+    ("decision_id", "reward_version"),
+    (
+        Column("decision_id", STRING, "The decision."),
+        Column("reward_version", STRING, "Version of the program's reward definition."),
+        Column("program", STRING, "The decision's program."),
+        Column("customer_id", STRING, "The decision's customer."),
+        Column("decided_at", TIMESTAMP, "When it was decided."),
+        Column("decided_at_ms", INT, "The same as a number; rows are replaced by ranges of it.", "UTC epoch ms"),
+        Column("group", STRING, "The decision's group; quote the name in SQL."),
+        Column("action", STRING, "The decision's action."),
+        Column("reward", FLOAT, "What the bandit learns: outcomes in the window, aggregated and clipped; the default without any.", "reward"),
+        Column("reward_with_late", FLOAT, "The same with late outcomes included; not learned.", "reward"),
+        Column("matured", BOOL, "Whether the reward window had passed at the last join."),
+        Column("n_outcomes", INT, "Outcomes in `reward`.", "outcomes"),
+        Column("n_late", INT, "Outcomes left out of `reward`: after the window, or received too long after it.", "outcomes"),
+        Column("n_early", INT, "Outcomes in `reward` that occurred before the decision, within the tolerance.", "outcomes"),
+        Column("first_outcome_at", TIMESTAMP, "When the first outcome in `reward` occurred; null without any."),
+        Column("activated", STRING, "Latest activation status: SENT, FAILED, SKIPPED, DELIVERED, BOUNCED; null if none was reported."),
+        Column("trainable", BOOL, "Whether the logged probability is that of `action`."),
+        Column("learnable", BOOL, "Trainable, matured, sent and not bounced (for NO_ACTION: not reported as skipped or failed)."),
+    ),
+)  # fmt: skip
+
+PROMOTIONS = Table(
+    "promotions",
+    "Append-only ledger of what became of every candidate model, and of rollbacks.",
+    ("program", "promoted_at"),
+    (
+        Column("promoted_at", TIMESTAMP, "When it was decided."),
+        Column("program", STRING, "The program whose champion is concerned."),
+        Column("verdict", STRING, "PROMOTE, HOLD, INSUFFICIENT or ROLLBACK."),
+        Column("model_name", STRING, "Registered model."),
+        Column("from_version", STRING, "Champion before; null if there was none."),
+        Column("to_version", STRING, "Champion after; the candidate where it was held."),
+        Column("digest", STRING, "Digest of the candidate's artifact."),
+        Column("report_json", STRING, "The gate's report: JSON object."),
+        Column("author", STRING, "Who or what decided."),
+        Column("note", STRING, "Why, in a sentence."),
+    ),
+)
+
+PROGRAM_VERSIONS = Table(
+    "program_versions",
+    "Every published version of every program.",
+    ("program", "version"),
+    (
+        Column("program", STRING, "Name of the program."),
+        Column("version", INT, "Version, from 1."),
+        Column("document", STRING, "The program as published: JSON."),
+        Column("author", STRING, "Who published it."),
+        Column("published_at", TIMESTAMP, "When."),
+        Column("note", STRING, "Why, in a sentence."),
+    ),
+)
+
+CONTACT_POLICY_VERSIONS = Table(
+    "contact_policy_versions",
+    "Every published version of the contact policy.",
+    ("version",),
+    (
+        Column("version", INT, "Version, from 1; decisions under version 0 had none."),
+        Column("document", STRING, "The contact policy as published: JSON."),
+        Column("author", STRING, "Who published it."),
+        Column("published_at", TIMESTAMP, "When."),
+        Column("note", STRING, "Why, in a sentence."),
+    ),
+)
+
+SEGMENT_MEMBERSHIP = Table(
+    "segment_membership",
+    "Which customers are in which segment.",
+    ("customer_id", "segment"),
+    (
+        Column("customer_id", STRING, "The customer."),
+        Column("segment", STRING, "Name of the segment."),
+        Column("as_of", TIMESTAMP, "When membership was computed."),
+    ),
+)
+
+JOIN_STATE = Table(
+    "join_state",
+    "How far the outcome join has come; of no interest to reports.",
+    ("program", "reward_version", "source", "log_shard"),
+    (
+        Column("program", STRING, "The program."),
+        Column("reward_version", STRING, "Version of its reward definition."),
+        Column("source", STRING, "Log table read."),
+        Column("log_shard", INT, "Log stream."),
+        Column("log_sequence", INT, "Last position in it that the join has seen."),
+    ),
+)
+
+LOG_TABLES: Mapping[EntryKind, Table] = {
+    EntryKind.DECISIONS: DECISIONS,
+    EntryKind.ACTIVATIONS: ACTIVATIONS,
+    EntryKind.OUTCOMES: OUTCOMES,
+    EntryKind.EVENTS: EVENTS,
+}
+JOB_TABLES = (REWARDS, PROMOTIONS, PROGRAM_VERSIONS, CONTACT_POLICY_VERSIONS, SEGMENT_MEMBERSHIP, JOIN_STATE)
+TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}
+
+
+def rows_of(kind: EntryKind, entries: Sequence[LogEntry]) -> pa.Table:
+    """Log entries of one kind as rows of its table, column by column."""
+    bodies = [entry.body for entry in entries]
+    position = {"log_shard": [e.shard for e in entries], "log_sequence": [e.sequence for e in entries]}
+    table = LOG_TABLES[kind]
+    columns = [
+        pa.array(map(c.value, bodies) if c.value else position[c.name], c.type, size=len(entries))
+        for c in table.columns
+    ]
+    return pa.Table.from_arrays(columns, schema=table.schema)
+
+
+def conform(table: str, rows: pa.Table) -> pa.Table:
+    """Rows with exactly the columns and types of a documented table; rows of other tables as they are.
+
+    Raises:
+        InvalidRequest: naming every column that is missing, unknown or of another type.
+    """
+    if table not in TABLES:
+        return rows
+    schema = TABLES[table].schema
+    missing = [Violation(f"{table}.{name}", "missing") for name in schema.names if name not in rows.column_names]
+    unknown = [Violation(f"{table}.{name}", "unknown") for name in rows.column_names if name not in schema.names]
+    if missing or unknown:
+        raise InvalidRequest(missing + unknown)
+    columns, wrong = [], []
+    for field in schema:
+        column = rows.column(field.name)
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException as error:
+            wrong.append(Violation(f"{table}.{field.name}", f"{column.type} where {field.type} is expected: {error}"))
+    if wrong:
+        raise InvalidRequest(wrong)
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def rows_from(table: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of a documented table from mappings, for the few-row tables that jobs append to."""
+    return pa.Table.from_pylist(cast("list[dict[str, object]]", list(rows)), schema=TABLES[table].schema)
