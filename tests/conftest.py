@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.mlflow.store import ensure_tracking
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
+
+# No example is too slow: what else the machine does is not the code's fault.
+settings.register_profile("nba", deadline=None)
+settings.load_profile("nba")
 
 
 @pytest.fixture(scope="session")

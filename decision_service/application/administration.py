@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from decision_service.application.feedback import MAX_ATTEMPTS, release_stopped
 from decision_service.application.ports import (
     Audit,
+    Budgets,
     Catalogue,
     Clock,
     FeatureSource,
@@ -16,11 +18,13 @@ from decision_service.application.ports import (
     PolicyVersion,
     ProgramVersion,
 )
-from decision_service.core.model.customer import Suppression
-from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable, Violation
-from decision_service.core.model.program import LearningMode
+from decision_service.core.guardrails.effects import lifting, suppressing
+from decision_service.core.model.customer import CustomerState, Suppression
+from decision_service.core.model.errors import InvalidRequest, NotFound, Overloaded, Unavailable, Violation
+from decision_service.core.model.program import LearningMode, ProgramState
 from decision_service.core.model.reasons import Reason
-from decision_service.documents import Surroundings, normalise, parse_contact_policy, parse_program
+from decision_service.core.model.sending import Change
+from decision_service.documents import Surroundings, normalise, parse_contact_policy, parse_program, with_state
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class ProgramSummary:
     learning_mode: LearningMode
     actions: int
     model: str
+    state: ProgramState = ProgramState.LIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,7 @@ class CustomerSuppression:
     channel: str
     until_ms: int | None = None
     note: str = ""
+    author: str = ""
 
 
 class Administration:
@@ -53,11 +59,12 @@ class Administration:
         *,
         policies: PolicyStore,
         ledger: Ledger,
+        budgets: Budgets,
         catalogue: Catalogue,
         features: FeatureSource,
         clock: Clock,
     ) -> None:
-        self._policies, self._ledger, self._catalogue = policies, ledger, catalogue
+        self._policies, self._ledger, self._budgets, self._catalogue = policies, ledger, budgets, catalogue
         self._features, self._clock = features, clock
 
     def apply_program(self, document: str, author: str, note: str = "", validate_only: bool = False) -> ProgramVersion:
@@ -87,7 +94,7 @@ class Administration:
         models = self._catalogue.status()
         return [
             ProgramSummary(
-                p.name, p.version, p.description, p.learning_mode, len(p.actions), models.get(p.name, "none")
+                p.name, p.version, p.description, p.learning_mode, len(p.actions), models.get(p.name, "none"), p.state
             )
             for _, p in sorted(self._policies.current().programs.items())
         ]
@@ -137,8 +144,19 @@ class Administration:
         """Publish an earlier version's document as the next version."""
         return self._policies.rollback_policy(version, self._audit(author, note))
 
-    def suppress(self, customer_id: str, channel: str, until_ms: int | None, note: str = "") -> None:
-        """Stop contacts on a channel (`*` for all) at once, until a time or for good.
+    def set_program_state(self, name: str, state: ProgramState, author: str, note: str = "") -> ProgramVersion:
+        """Pause, resume or unpublish a program: its latest document with that state, as the next version; the current
+        version again if it is in that state.
+
+        Raises:
+            NotFound: no such program.
+        """
+        latest = self._policies.versions(name)[-1]
+        return self._policies.publish_program(with_state(latest.document, state), self._audit(author, note))
+
+    def suppress(self, customer_id: str, channel: str, until_ms: int | None, note: str = "", author: str = "") -> None:
+        """Stop contacts on a channel (`*` for all) at once, until a time or for good; also those that are decided and
+        not sent yet.
 
         Raises:
             InvalidRequest: the time is over.
@@ -146,7 +164,7 @@ class Administration:
         now_ms = self._clock.now_ms()
         if until_ms is not None and until_ms <= now_ms:
             raise InvalidRequest.of("until_ms", _over(until_ms, now_ms))
-        self._ledger.suppress(customer_id, Suppression(channel, Reason.SUPPRESSED, now_ms, until_ms, note))
+        self._suppress(CustomerSuppression(customer_id, channel, until_ms, note, author), now_ms)
 
     def suppress_batch(self, suppressions: Sequence[CustomerSuppression]) -> int:
         """Put many suppressions in force, each as `suppress` does; how many. May be repeated.
@@ -162,13 +180,32 @@ class Administration:
         ]
         if violations:
             raise InvalidRequest(violations)
-        for s in suppressions:
-            self._ledger.suppress(s.customer_id, Suppression(s.channel, Reason.SUPPRESSED, now_ms, s.until_ms, s.note))
+        for suppression in suppressions:
+            self._suppress(suppression, now_ms)
         return len(suppressions)
 
-    def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """Lift the suppressions of a channel; False if there were none."""
-        return self._ledger.unsuppress(customer_id, channel)
+    def unsuppress(self, customer_id: str, channel: str, author: str = "", note: str = "") -> bool:
+        """Lift the suppressions of a channel; False if there were none. What they revoked stays revoked."""
+        now_ms = self._clock.now_ms()
+        return self._change(customer_id, lambda state: lifting(state, customer_id, channel, now_ms, author, note))
+
+    def _suppress(self, s: CustomerSuppression, now_ms: int) -> None:
+        suppression = Suppression(s.channel, Reason.SUPPRESSED, now_ms, s.until_ms, s.note)
+        self._change(s.customer_id, lambda state: suppressing(state, s.customer_id, suppression, now_ms, s.author))
+
+    def _change(self, customer_id: str, what: Callable[[CustomerState], Change | None]) -> bool:
+        """Change a customer's state as it is when it is changed; False if there was nothing to change."""
+        state = self._ledger.state(customer_id)
+        for _ in range(MAX_ATTEMPTS):
+            change = what(state)
+            if change is None:
+                return False
+            moved = self._ledger.change(customer_id, change, state.version)
+            if moved is None:
+                release_stopped(self._ledger, self._budgets, change)
+                return True
+            state = moved.state
+        raise Overloaded(f"too much happens to customer {customer_id!r} at once; try again")
 
     def _features_of(self, service: str) -> Collection[str] | None:
         try:

@@ -19,15 +19,23 @@ from decision_service.application.ports import (
     PolicyStore,
     Published,
 )
+from decision_service.core.confirm import slot_lost
 from decision_service.core.decide import Entrant, Inputs, decide, recheck
 from decision_service.core.explanation.explain import Explanation
 from decision_service.core.guardrails.budgets import level_keys, limit_of
-from decision_service.core.guardrails.caps import droppable
+from decision_service.core.guardrails.caps import droppable, lapsed
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.model.customer import CustomerState
 from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound, Overloaded, Unavailable, Violation
-from decision_service.core.model.program import NO_ACTION_ACTION, Action, ContactPolicy, FrequencyCap, Program
+from decision_service.core.model.program import (
+    NO_ACTION_ACTION,
+    Action,
+    ContactPolicy,
+    FrequencyCap,
+    Program,
+    ProgramState,
+)
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
     ALL_PROGRAMS,
@@ -49,11 +57,20 @@ MAX_COMMIT_ATTEMPTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """A decision and the action it chose, with its payload; a dry run is explained at once."""
+    """A decision and the action it chose, with its payload; a dry run is explained at once.
+
+    withheld: why the contact must not be made although it was decided, where the request was answered before.
+    """
 
     record: DecisionRecord
     action: Action
     explanation: Explanation | None = None
+    withheld: Reason | None = None
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What was particular about this answer."""
+        return self.record.reasons if self.withheld is None else (self.withheld, *self.record.reasons)
 
 
 class DecisionService:
@@ -111,7 +128,7 @@ class DecisionService:
             raise
         body_digest = digest_body(request)
         if read.earlier is not None and not request.dry_run:
-            return self._answer_again(read.earlier, body_digest)
+            return self._answer_again(read.earlier, body_digest, now_ms)
         gathered = time.perf_counter_ns()
         # 2, 4, 5, 6. Group, shrink, distribute, draw.
         inputs = Inputs(request, entrants, policy, read.state, now_ms, levels)
@@ -155,29 +172,39 @@ class DecisionService:
 
     def _log(self, inputs: Inputs, record: DecisionRecord, action: Action, caps: Sequence[FrequencyCap]) -> Decided:
         """Reserve and log in one atomic step; when the state moved, ask the same guardrails about the drawn action."""
-        state = inputs.state
+        state, now_ms = inputs.state, inputs.now_ms
         for _ in range(MAX_COMMIT_ATTEMPTS):
             contact = reserved_contact(record, action)
-            outcome = self._ledger.commit(
-                record, contact, state.version, droppable(state.contacts, caps, inputs.now_ms) if contact else ()
-            )
+            if contact is None:
+                outcome = self._ledger.commit(record, (), state.version)
+            else:
+                contacts = (contact, *lapsed(state.contacts, now_ms))
+                outcome = self._ledger.commit(record, contacts, state.version, droppable(state.contacts, caps, now_ms))
             if isinstance(outcome, Committed):
                 return Decided(record, action)
             if isinstance(outcome, Earlier):
-                return self._answer_again(outcome.record, record.body_digest)
+                return self._answer_again(outcome.record, record.body_digest, now_ms)
             state = outcome.state
             if recheck(replace(inputs, state=state), record.program, action) is not None:
                 record, action = _race_lost(record), NO_ACTION_ACTION
         raise Overloaded(f"customer {inputs.request.customer_id!r} is being decided for too often at once")
 
-    def _answer_again(self, record: DecisionRecord, body_digest: str) -> Decided:
+    def _answer_again(self, record: DecisionRecord, body_digest: str, now_ms: int) -> Decided:
+        """The earlier answer, and why its contact must not be made any more, if so."""
         if record.body_digest != body_digest:
             raise Conflict(
                 f"request_id {record.request.request_id!r} was already used for this customer with another body; "
                 "use a new request_id for a new request"
             )
         program = self._policies.program_at(record.program, record.program_version)
-        return Decided(record, program.action(record.chosen))
+        withheld = None
+        if record.reservation is not None:
+            known = self._ledger.dealings(record.request.customer_id, record.decision_id)
+            if known.stopped is not None:
+                withheld = known.stopped.reason
+            elif lost := slot_lost(record, known.state.contact(record.decision_id), known.reported, now_ms):
+                withheld = lost.reason
+        return Decided(record, program.action(record.chosen), withheld=withheld)
 
     def _entrants(self, programs: Sequence[Program], customer_id: str, now_ms: int) -> tuple[Entrant, ...]:
         """Each program with its features; programs of one FeatureService share one read."""
@@ -286,7 +313,7 @@ def _named(published: Published, names: Sequence[str]) -> tuple[Program, ...]:
     Raises:
         NotFound: naming all that are not published.
     """
-    known = published.programs
+    known = {name: p for name, p in published.programs.items() if p.state is not ProgramState.UNPUBLISHED}
     wanted = sorted(known) if tuple(names) == (ALL_PROGRAMS,) else sorted(names)
     missing = [name for name in wanted if name not in known]
     if missing or not wanted:

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from decision_service.core.decide import Scorer
-from decision_service.core.model.customer import Contact, CustomerState, Suppression
+from decision_service.core.model.customer import Contact, CustomerState
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.core.model.record import (
     Activation,
+    ActivationStatus,
     DecisionRecord,
     Event,
     ModelVersion,
@@ -20,6 +21,7 @@ from decision_service.core.model.record import (
     ServedFeatures,
     Token,
 )
+from decision_service.core.model.sending import Change, Confirmation, Preference
 from decision_service.core.model.values import ValueType
 
 if TYPE_CHECKING:
@@ -97,6 +99,28 @@ class Earlier:
     record: DecisionRecord
 
 
+@dataclass(frozen=True, slots=True)
+class Dealings:
+    """One atomic read of a decision's standing.
+
+    reported: the statuses reported, in the order in which they came. stopped: the STOP that was given, asked for or
+    not; None if there was none.
+    """
+
+    state: CustomerState
+    reported: tuple[ActivationStatus, ...] = ()
+    stopped: Confirmation | None = None
+
+
+class Recorded(StrEnum):
+    """What became of an outcome or event: NEW was logged; KNOWN changed nothing; OTHER_BODY is known with another
+    content, and nothing was written."""
+
+    NEW = "new"
+    KNOWN = "known"
+    OTHER_BODY = "other body"
+
+
 class EntryKind(StrEnum):
     """What a log entry holds; also the name of the warehouse table it is loaded into."""
 
@@ -104,6 +128,11 @@ class EntryKind(StrEnum):
     ACTIVATIONS = "activations"
     OUTCOMES = "outcomes"
     EVENTS = "events"
+    CONFIRMATIONS = "confirmations"
+    CONTACT_PREFERENCES = "contact_preferences"
+
+
+LogBody: TypeAlias = DecisionRecord | Activation | Outcome | Event | Confirmation | Preference
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +142,7 @@ class LogEntry:
     shard: int
     sequence: int
     kind: EntryKind
-    body: DecisionRecord | Activation | Outcome | Event
+    body: LogBody
 
 
 class Ledger(Protocol):
@@ -128,11 +157,11 @@ class Ledger(Protocol):
         ...
 
     def commit(
-        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
+        self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()
     ) -> Committed | Moved | Earlier:
         """In one atomic step: answer an earlier request id; else compare the state's version with
-        `expected_version` (only when reserving), reserve the contact, drop the contacts of the decisions in
-        `drop`, and append the record to the log.
+        `expected_version` (only with contacts), put `contacts` in the place of those of the same decisions, the one
+        reserved first, drop the contacts of the decisions in `drop`, and append the record to the log.
 
         Raises:
             Unavailable: the ledger did not answer; the commit may or may not have happened, and the same
@@ -148,35 +177,40 @@ class Ledger(Protocol):
         """
         ...
 
-    def activate(self, activation: Activation, contact: Contact | None) -> bool:
-        """Log the activation and set the decision's slot to `contact`; None (a NO_ACTION decision) leaves the state.
+    def dealings(self, customer_id: str, decision_id: str) -> Dealings:
+        """In one atomic read: the customer's state, and what was reported on and said of one decision."""
+        ...
 
-        DELIVERED and BOUNCED may follow SENT. False if the status, or for SENT one of those two, had been reported
-        before (nothing changes).
-
-        Raises:
-            Conflict: another status had been reported before.
-        """
+    def activate(
+        self, activation: Activation, contact: Contact | None, before: Sequence[ActivationStatus]
+    ) -> Sequence[ActivationStatus]:
+        """Log the activation and set the decision's slot to `contact` (None leaves the state), if the reports known
+        are still `before`. The reports known so far: `before` if it was applied, else nothing was written."""
         ...
 
     def add_outcome(
-        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
-    ) -> bool:
-        """Log an outcome, count it as a live event and under each of `counters`, and apply suppressions at once; where
-        one of the same reason on the same channel holds longer, that one stays. The state's version moves if there
-        are suppressions or counters. False if its id is known."""
+        self,
+        outcome: Outcome,
+        counters: Sequence[str] = (),
+        change: Change | None = None,
+        expected_version: int = 0,
+        *,
+        counted: bool = True,
+    ) -> Recorded | Moved:
+        """Log an outcome, count it as a live event and under each of `counters`, and apply `change`, all in one step.
+
+        An outcome is known by its id, name and channel. With counters or a change the state's version is compared
+        with `expected_version`, and moves. counted: False only logs it.
+        """
         ...
 
-    def add_event(self, event: Event) -> bool:
-        """Log an event and count it. False if its id is known."""
+    def add_event(self, event: Event, *, counted: bool = True) -> Recorded:
+        """Log an event and count it; it is known by its id and name. counted: False only logs it."""
         ...
 
-    def suppress(self, customer_id: str, suppression: Suppression) -> None:
-        """Put a suppression in force, replacing one of the same reason on the same channel."""
-        ...
-
-    def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """Lift every suppression of a channel; False if there was none."""
+    def change(self, customer_id: str, change: Change, expected_version: int) -> Moved | None:
+        """Apply and log a change in one step, if the state's version is still `expected_version`; it moves if the
+        change does. None if it was applied. Repeating it finds the version moved."""
         ...
 
     def state(self, customer_id: str) -> CustomerState:
@@ -188,7 +222,8 @@ class Budgets(Protocol):
     """Counters of the volume constraints, over all customers.
 
     A token is taken before its decision is committed, spent when the message is reported as sent, and comes back when
-    the decision is released or its lease lapses. Every method may be repeated with the same arguments.
+    the decision is released or its lease lapses. Sent wins: a token that came back is taken again if its message turns
+    out to have been sent. Every method may be repeated with the same arguments.
     """
 
     def begin_levels(self, keys: Sequence[str], now_ms: int) -> Pending[Mapping[str, int]]:
@@ -210,11 +245,12 @@ class Budgets(Protocol):
         ...
 
     def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
-        """The message was sent: its tokens never come back; those that had lapsed are taken again, whatever is left."""
+        """The message was sent: its tokens never come back; those that had come back are taken again, whatever
+        is left."""
         ...
 
     def release(self, decision_id: str, tokens: Sequence[Token]) -> None:
-        """The decision failed: its tokens come back."""
+        """The decision will not be sent: its tokens come back, but those spent."""
         ...
 
 

@@ -18,8 +18,12 @@ from decision_service.application.ports import (
     PolicyStore,
     Simulations,
 )
+from decision_service.application.sending import Sending
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.simulation.proposal import CheckedSimulations
+
+RETENTION_S = 7 * 86_400
+"""How long a ledger answers for a request, decision or fact, by default; seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Services:
 
     decisions: DecisionService
     feedback: Feedback
+    sending: Sending
     inquiry: Inquiry
     administration: Administration
     simulations: Simulations
@@ -46,10 +51,11 @@ class Services:
         entropy: Callable[[], float],
         accepting: Callable[[], bool] = lambda: True,
         simulator: Simulations | None = None,
+        retention_s: int = RETENTION_S,
     ) -> Services:
         """All of them over the same ports; `DecisionService` says what the arguments are."""
         administration = Administration(
-            policies=policies, ledger=ledger, catalogue=catalogue, features=features, clock=clock
+            policies=policies, ledger=ledger, budgets=budgets, catalogue=catalogue, features=features, clock=clock
         )
         inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
         return cls(
@@ -65,7 +71,8 @@ class Services:
                 accepting=accepting,
                 explain=inquiry.explain_record,
             ),
-            Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock),
+            Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock, retention_s=retention_s),
+            Sending(policies=policies, features=features, ledger=ledger, budgets=budgets, rules=rules, clock=clock),
             inquiry,
             administration,
             CheckedSimulations(simulator, administration.surroundings),

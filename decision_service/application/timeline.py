@@ -1,7 +1,7 @@
 """What happened with one customer, across programs and channels, as lines in the order of time.
 
-The warehouse has what was loaded: decisions, reports, outcomes, events. The ledger adds what is still open, or has not
-been loaded yet: contacts, suppressions and pauses in force.
+The warehouse has what was loaded: decisions, confirmations, reports, outcomes, suppressions and liftings, events. The
+ledger adds what is still open, or has not been loaded yet: contacts, suppressions and pauses in force.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from decision_service.application.ports import Warehouse
 from decision_service.core.explanation import wording
 from decision_service.core.explanation.customer_summary import Standing
+from decision_service.core.model.customer import ALL_CHANNELS
 
 FOREVER_MS = 2**53
 
@@ -23,8 +24,10 @@ class Kind(StrEnum):
     """What a line tells of. CONTACT, OPEN, SUPPRESSION and PAUSE come from the ledger, the rest from the warehouse."""
 
     DECISION = "decision"
+    CONFIRMATION = "confirmation"
     REPORT = "report"
     OUTCOME = "outcome"
+    PREFERENCE = "preference"
     EVENT = "event"
     CONTACT = "contact"
     OPEN = "open"
@@ -69,6 +72,13 @@ _OUTCOMES = f"""
 SELECT decision_id, occurred_at_ms AS at_ms, name, value, channel
 FROM outcomes WHERE {_PERIOD.format(at="occurred_at_ms")}
 """
+_CONFIRMATIONS = f"""
+SELECT decision_id, at_ms, verdict, reason, detail, asked FROM confirmations WHERE {_PERIOD.format(at="at_ms")}
+"""
+_PREFERENCES = f"""
+SELECT at_ms, kind, channel, reason, until_ms, author, note
+FROM contact_preferences WHERE {_PERIOD.format(at="at_ms")}
+"""
 _EVENTS = f"SELECT occurred_at_ms AS at_ms, name FROM events WHERE {_PERIOD.format(at='occurred_at_ms')}"
 _KNOWN = "SELECT decision_id FROM decisions WHERE customer_id = $customer AND list_contains($ids, decision_id)"
 
@@ -88,12 +98,25 @@ def timeline(
     asked: dict[str, object] = {"customer": customer_id, "from_ms": from_ms, "until_ms": until_ms, "most": limit + 1}
     lines = [
         tell(row)
-        for sql, tell in ((_DECISIONS, _decision), (_REPORTS, _report), (_OUTCOMES, _outcome), (_EVENTS, _event))
+        for sql, tell in (
+            (_DECISIONS, _decision),
+            (_CONFIRMATIONS, _confirmation),
+            (_REPORTS, _report),
+            (_OUTCOMES, _outcome),
+            (_PREFERENCES, _preference),
+            (_EVENTS, _event),
+        )
         for row in warehouse.query(sql, asked).to_pylist()
     ]
     if standing is not None:
         beyond = _beyond(standing, _loaded(warehouse, customer_id, standing))
-        lines += [line for line in beyond if from_ms <= line.at_ms < until_ms]
+        told = {(line.at_ms, line.channel) for line in lines if line.kind is Kind.PREFERENCE}
+        lines += [
+            line
+            for line in beyond
+            if from_ms <= line.at_ms < until_ms
+            and not (line.kind is Kind.SUPPRESSION and (line.at_ms, line.channel) in told)
+        ]
     order = {kind: place for place, kind in enumerate(Kind)}
     lines.sort(key=lambda line: (line.at_ms, order[line.kind]))
     return Timeline(tuple(lines[-limit:]), more=len(lines) > limit)
@@ -122,6 +145,26 @@ def _report(row: Mapping[str, Any]) -> Line:
     said += ", after its lease" if row["late"] else ""
     said += f": {row['detail']}" if row["detail"] else ""
     return Line(row["at_ms"], Kind.REPORT, said, row["program"] or "", row["channel"] or "", row["decision_id"])
+
+
+def _confirmation(row: Mapping[str, Any]) -> Line:
+    said = f"{row['verdict']} before sending" if row["asked"] else "its reservation was revoked"
+    said += f": {row['reason']} {row['detail']}".rstrip() if row["reason"] else ""
+    return Line(row["at_ms"], Kind.CONFIRMATION, said, "", "", row["decision_id"])
+
+
+def _preference(row: Mapping[str, Any]) -> Line:
+    where = "every channel" if row["channel"] == ALL_CHANNELS else row["channel"]
+    until = "for good" if row["until_ms"] is None else f"until {wording.moment(row['until_ms'])}"
+    said = {
+        "SUPPRESS": f"no contact on {where}, {until}",
+        "LIFT": f"suppressions of {where} were lifted",
+        "PAUSE": f"paused: {where}, {until}",
+    }[row["kind"]]
+    said += f", by {row['author']}" if row["author"] else ""
+    said += f": {row['note']}" if row["note"] else ""
+    channel = "" if row["kind"] == "PAUSE" else row["channel"]
+    return Line(row["at_ms"], Kind.PREFERENCE, said, "", channel)
 
 
 def _outcome(row: Mapping[str, Any]) -> Line:

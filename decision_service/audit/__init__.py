@@ -17,6 +17,7 @@ from decision_service.audit.facts import Asked, Facts, gather
 from decision_service.audit.groups import assignments, hashed, holdouts, sample_ratios
 from decision_service.audit.quiet_hours import quiet_hours
 from decision_service.audit.report import Report, Section, render
+from decision_service.audit.sending import sending
 from decision_service.audit.suppressions import suppressions
 
 __all__ = ["Asked", "Report", "Section", "audit", "render"]
@@ -47,6 +48,7 @@ def audit(
             quiet_hours(facts),
             consent(facts),
             suppressions(facts),
+            sending(facts),
             budgets(facts),
             holdouts(facts, groups),
             assignments(facts, groups),

@@ -27,10 +27,16 @@ WITH sent AS (
         coalesce(min(at_ms) FILTER (status = 'SENT'), min(at_ms)) AS sent_ms,
         min(received_at_ms) AS reported_ms,
         min(log_sequence) AS reported_sequence,
-        bool_or(status = 'BOUNCED') AS bounced
+        arg_max(status, log_sequence) FILTER (status <> 'SENT') = 'BOUNCED' AS bounced
     FROM activations
     WHERE status IN ('SENT', 'DELIVERED', 'BOUNCED')
     GROUP BY decision_id
+),
+freed AS (
+    SELECT decision_id, min(log_sequence) AS freed_sequence FROM (
+        SELECT decision_id, log_sequence FROM activations WHERE status IN ('FAILED', 'SKIPPED')
+        UNION ALL SELECT decision_id, log_sequence FROM confirmations WHERE verdict = 'STOP'
+    ) GROUP BY decision_id
 ),
 decided AS (
     SELECT
@@ -45,9 +51,12 @@ decided AS (
 )
 SELECT
     d.*, s.sent_ms, s.reported_sequence, coalesce(s.bounced, FALSE) AS bounced,
-    coalesce(s.sent_ms BETWEEN d.planned_ms AND d.lease_ms AND s.reported_ms <= d.lease_ms + $grace_ms, FALSE)
-        AS in_lease
-FROM decided AS d LEFT JOIN sent AS s USING (decision_id)
+    coalesce(
+        s.sent_ms BETWEEN d.planned_ms AND d.lease_ms AND s.reported_ms <= d.lease_ms + $grace_ms
+        AND (f.freed_sequence IS NULL OR s.reported_sequence < f.freed_sequence),
+        FALSE
+    ) AS in_lease
+FROM decided AS d LEFT JOIN sent AS s USING (decision_id) LEFT JOIN freed AS f USING (decision_id)
 """
 
 CONTACTS = """

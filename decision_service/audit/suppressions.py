@@ -1,12 +1,13 @@
-"""Suppression by outcome: nobody is contacted on a channel after an outcome that stopped it, until it ends.
+"""Suppression: nobody is contacted on a channel while it is suppressed, by hand or by an outcome.
 
-Lifting a suppression is not logged. So a contact after a suppressing outcome is a violation only where a later
-decision proves that the suppression was still in force; else it is to be checked. Suppressions by API are not logged
-either, and not judged.
+The history of suppressions and liftings tells. Outcomes from before that was logged are judged by the policy of their
+time: a contact after one is a violation only where a later decision proves that the suppression was still in force;
+else it is to be checked.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from decision_service.audit.facts import Facts, moment
@@ -19,6 +20,41 @@ OUTCOMES = """
 SELECT customer_id, outcome_id, name, channel, occurred_at_ms, received_at_ms, log_sequence
 FROM outcomes
 WHERE list_contains($names, name)
+    AND received_at_ms < (
+        SELECT coalesce(min(at_ms), 9223372036854775807) FROM contact_preferences WHERE kind <> 'PAUSE'
+    )
+"""
+
+HISTORY = """
+SELECT customer_id, kind, channel, reason, at_ms, until_ms, author, note, log_sequence
+FROM contact_preferences
+WHERE kind <> 'PAUSE'
+"""
+
+# Of each channel and reason the latest entry before a moment holds; a lifting ends both reasons of its channel.
+IN_FORCE = """
+WITH entries AS (
+    SELECT *, unnest(CASE kind WHEN 'LIFT' THEN ['SUPPRESSED', 'SUPPRESSED_BY_OUTCOME'] ELSE [reason] END) AS holds
+    FROM history
+),
+latest AS (
+    SELECT m.*, e.kind, e.channel AS stopped, e.holds, e.at_ms AS since_ms, e.until_ms, e.note,
+        e.log_sequence AS entry_sequence
+    FROM moments AS m
+    JOIN entries AS e
+        ON e.customer_id = m.customer_id AND e.channel IN ('*', m.channel) AND e.log_sequence < m.log_sequence
+        AND e.at_ms <= m.moment_ms
+    QUALIFY row_number() OVER (PARTITION BY m.decision_id, e.channel, e.holds ORDER BY e.log_sequence DESC) = 1
+)
+SELECT * FROM latest
+WHERE kind = 'SUPPRESS' AND (until_ms IS NULL OR until_ms > moment_ms)
+QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY entry_sequence) = 1
+ORDER BY moment_ms, decision_id
+"""
+"""Of `moments` (decision_id, customer_id, channel, moment_ms, log_sequence), those of a suppressed channel."""
+
+DECIDED = """
+SELECT decision_id, customer_id, channel, decided_at_ms AS moment_ms, log_sequence FROM contacts WHERE judged
 """
 
 # Which suppressions an outcome brought follows from the policy in force when it was received.
@@ -78,7 +114,7 @@ OPEN = "SELECT * FROM judged WHERE NOT proven ORDER BY log_sequence, decision_id
 
 
 def suppressions(facts: Facts) -> Section:
-    """Contacts decided after an outcome that suppressed their channel."""
+    """Contacts decided while their channel was suppressed."""
     names = sorted(set(facts.rules.tables["suppress_on"].column("outcome").to_pylist()))
     outcomes = facts.warehouse.query(OUTCOMES, {"names": names})
     found = facts.query(SUPPRESSIONS, outcomes=outcomes)
@@ -88,13 +124,25 @@ def suppressions(facts: Facts) -> Section:
     judged = facts.query(PROVEN, contacted_after=after, excluded=excluded, suppressions=found)
     unproven = facts.query(OPEN, judged=judged)
     to_check = tuple(
-        f"{_contacted(row)}; right only if the suppression had been lifted, which is not logged"
+        f"{_contacted(row)}; right only if the suppression had been lifted, which was not logged then"
         for row in unproven.to_pylist()
     )
-    return facts.section(
-        "suppression", "suppressing outcomes", found.num_rows, facts.query(BROKEN, judged=judged), _contacted,
-        to_check=to_check,
-    )  # fmt: skip
+    history = facts.warehouse.query(HISTORY)
+    decided = facts.query(IN_FORCE, history=history, moments=facts.query(DECIDED))
+    old = facts.query(BROKEN, judged=judged)
+    section = facts.section("suppression", "suppressions", history.num_rows + found.num_rows, decided, in_spite)
+    shown = (*section.first, *map(_contacted, old.slice(0, facts.asked.shown).to_pylist()))
+    return replace(
+        section, violations=decided.num_rows + old.num_rows, first=shown[: facts.asked.shown], to_check=to_check
+    )
+
+
+def in_spite(row: dict[str, Any]) -> str:
+    """A contact in spite of a suppression, in words."""
+    return (
+        f"{row['customer_id']}: decision {row['decision_id']} contacts on {row['channel']} {moment(row['moment_ms'])}, "
+        f"though {row['holds']} since {moment(row['since_ms'])}" + (f" ({row['note']})" if row["note"] else "")
+    )
 
 
 def _contacted(row: dict[str, Any]) -> str:

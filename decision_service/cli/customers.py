@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +92,7 @@ def suppress(
     until_ms = moment_ms("--until", until) if until else None
     with DecisionClient([target or address(home)]) as client:
         try:
-            client.suppress(customer_id, channel, until_ms, note)
+            client.suppress(customer_id, channel, until_ms, note, getpass.getuser())
         except InvalidRequest as error:
             raise InvalidRequest(
                 Violation(OPTIONS.get(v.field, v.field), v.message) for v in error.violations
@@ -108,6 +110,7 @@ def suppress(
 def unsuppress(
     customer_id: CustomerId,
     channel: Channel = ALL_CHANNELS,
+    note: Annotated[str, typer.Option(help="Why, for whoever asks later.")] = "",
     target: Target = "",
     home: Home = None,
     as_json: AsJson = False,
@@ -120,7 +123,7 @@ def unsuppress(
 
     with DecisionClient([target or address(home)]) as client:
         before = client.get_customer(customer_id)
-        lifted = client.unsuppress(customer_id, channel)
+        lifted = client.unsuppress(customer_id, channel, getpass.getuser(), note)
         after = client.get_customer(customer_id)
     if as_json:
         print_json({"customer_id": customer_id, "channel": channel, "lifted": lifted})
@@ -175,12 +178,14 @@ def suppress_import(
 
 
 def _apply(client: DecisionClient, file: Path, rows: Sequence[Row], quiet: bool) -> int:
-    applied = 0
+    applied, author = 0, getpass.getuser()
     with progress_bar(quiet=quiet) as progress:
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
             try:
-                applied += client.suppress_batch([row.suppression for row in batch], deadline_ms=BATCH_DEADLINE_MS)
+                applied += client.suppress_batch(
+                    [replace(row.suppression, author=author) for row in batch], deadline_ms=BATCH_DEADLINE_MS
+                )
             except InvalidRequest as error:
                 raise InvalidRequest(_in_file(file, _at_lines(error.violations, batch))) from error
             except Unavailable as error:
@@ -288,14 +293,20 @@ def _section(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]
         print(f"{title.partition(':')[0]}: none")
 
 
+_NOT_SENT = {
+    ContactStatus.RELEASED: "not sent",
+    ContactStatus.REVOKED: "stopped by a guardrail",
+}
+
+
 def _fate(contact: Contact, now_ms: int) -> str:
     """A contact's status, and when a reservation lapses."""
     sent, lapses = shown(contact.from_ms), shown(contact.until_ms)
     counted = "" if contact.counted else "; counts toward no cap"
-    if contact.status is ContactStatus.RELEASED:
-        return f"not sent; reserved for {sent}{counted}"
-    if contact.status is ContactStatus.RESERVED:
-        if now_ms > contact.until_ms:
+    if contact.status in _NOT_SENT:
+        return f"{_NOT_SENT[contact.status]}; reserved for {sent}{counted}"
+    if contact.status in (ContactStatus.RESERVED, ContactStatus.LAPSED):
+        if now_ms > contact.until_ms or contact.status is ContactStatus.LAPSED:
             return f"never reported; its reservation lapsed {lapses}{counted}"
         waits = f"to be sent {sent}, " if contact.from_ms > now_ms else ""
         return f"{waits}reserved, lapses {lapses}{counted}"

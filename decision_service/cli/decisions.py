@@ -13,6 +13,7 @@ import typer
 
 from decision_service.cli.moments import moment_ms, shown
 from decision_service.cli.terminal import (
+    FAILED,
     AsJson,
     Home,
     Target,
@@ -139,6 +140,25 @@ def explain(decision_id: str, target: Target = "", home: Home = None, as_json: A
         )
     else:
         print(explanation.text)
+
+
+def confirm(decision_id: str, target: Target = "", home: Home = None, as_json: AsJson = False) -> None:
+    """May a decided message be sent, now? What a runner asks just before it sends. Exit code 1 unless it may.
+
+    A STOP frees the slot and stays; a GO holds for a minute at most.
+    """
+    from decision_service.client import DecisionClient
+
+    with DecisionClient([target or address(home)]) as client:
+        said = client.confirm_send(decision_id)
+    if as_json:
+        print_json({**asdict(said)})
+    else:
+        until = f" until {shown(said.until_ms)}" if said.until_ms is not None else ""
+        why = f": {said.reason} {said.detail}".rstrip() if said.reason is not None else ""
+        print(f"{said.verdict}{until}{why}")
+    if not said.is_go:
+        raise typer.Exit(FAILED)
 
 
 def _explained(decision_id: str, target: str, home: Path | None):  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from decision_service.application.administration import ProgramSummary
+from decision_service.application.feedback import ActivationResult, Receipt
 from decision_service.application.ports import Audit
 from decision_service.contract import messages, record_messages
 from decision_service.contract.pb import admin_service_pb2 as admin_pb
@@ -15,6 +16,7 @@ from decision_service.core.explanation.explain import Attribution, Explanation, 
 from decision_service.core.model.program import Group, LearningMode
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.sending import Verdict
 from decision_service.core.model.values import NO_ACTION
 
 
@@ -39,6 +41,7 @@ class Answer:
     reasons: what was particular about this answer, or why nothing could be chosen; exclusions: why others could not.
     lease_expires_at_ms: send and report before; send_at_ms: when quiet hours end, if they queue the message.
     unlogged: nothing was reserved or logged.
+    withheld: why the contact must not be made although it was decided, where the request had been answered before.
     explanation: of a dry run.
     """
 
@@ -64,11 +67,33 @@ class Answer:
     decided_at_ms: int
     unlogged: bool
     explanation: Explanation | None = None
+    withheld: Reason | None = None
 
     @property
     def is_contact(self) -> bool:
         """Whether the customer is to be contacted."""
-        return self.action != NO_ACTION
+        return self.action != NO_ACTION and self.withheld is None
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """What `ConfirmSend` answered.
+
+    reason, detail: why not, with STOP and WAIT. at_ms: as of when. until_ms: with GO, send before then or ask again;
+    with WAIT, ask again then.
+    """
+
+    decision_id: str
+    verdict: Verdict
+    reason: Reason | None
+    detail: str
+    at_ms: int
+    until_ms: int | None
+
+    @property
+    def is_go(self) -> bool:
+        """Whether to send it now."""
+        return self.verdict is Verdict.GO
 
 
 def answer_from_pb(message: pb.DecideResponse) -> Answer:
@@ -97,6 +122,7 @@ def answer_from_pb(message: pb.DecideResponse) -> Answer:
         send_at_ms=message.send_at_ms if message.HasField("send_at_ms") else None,
         decided_at_ms=message.decided_at_ms,
         unlogged=message.unlogged,
+        withheld=messages.REASON_FROM_PB[message.withheld] if message.withheld else None,
         explanation=explanation_from_pb(message.explanation) if message.HasField("explanation") else None,
     )
 
@@ -144,6 +170,30 @@ def standing_from_pb(message: pb.GetCustomerResponse) -> Standing:
     )
 
 
+def activation_result_from_pb(message: pb.ReportActivationResponse) -> ActivationResult:
+    """The core value."""
+    contradicts = messages.ACTIVATION_STATUS_FROM_PB[message.contradicts] if message.contradicts else None
+    return ActivationResult(message.duplicate, message.late, contradicts)
+
+
+def confirmation_from_pb(decision_id: str, message: pb.ConfirmSendResponse) -> Sendable:
+    """The core value."""
+    return Sendable(
+        decision_id=decision_id,
+        verdict=messages.VERDICT_FROM_PB[message.verdict],
+        reason=messages.REASON_FROM_PB[message.reason] if message.reason else None,
+        detail=message.detail,
+        at_ms=message.at_ms,
+        until_ms=message.until_ms if message.HasField("until_ms") else None,
+    )
+
+
+def receipt_from_pb(message: pb.RecordOutcomesResponse | pb.RecordEventsResponse) -> Receipt:
+    """The core value."""
+    refused = tuple((one.index, one.message) for one in message.refused)
+    return Receipt(message.recorded, message.duplicates, refused, message.historic)
+
+
 def program_summary_from_pb(message: admin_pb.ProgramSummary) -> ProgramSummary:
     """The core value."""
     return ProgramSummary(
@@ -153,6 +203,7 @@ def program_summary_from_pb(message: admin_pb.ProgramSummary) -> ProgramSummary:
         messages.LEARNING_MODE_FROM_PB[message.learning_mode],
         message.actions,
         message.model,
+        messages.PROGRAM_STATE_FROM_PB[message.state],
     )
 
 

@@ -11,14 +11,18 @@ from typing import ParamSpec, TypeVar
 import grpc
 
 from decision_service.application.administration import CustomerSuppression, ProgramSummary
-from decision_service.application.feedback import ActivationResult
+from decision_service.application.feedback import ActivationResult, Receipt
 from decision_service.application.ports import PolicyVersion, ProgramVersion
 from decision_service.client.answers import (
     Answer,
+    Sendable,
+    activation_result_from_pb,
     answer_from_pb,
     audit_from_pb,
+    confirmation_from_pb,
     explanation_from_pb,
     program_summary_from_pb,
+    receipt_from_pb,
     standing_from_pb,
 )
 from decision_service.client.calls import Calls, Stubs
@@ -30,6 +34,7 @@ from decision_service.core.explanation.customer_summary import Standing
 from decision_service.core.explanation.explain import Explanation
 from decision_service.core.model.customer import ALL_CHANNELS
 from decision_service.core.model.errors import NbaError
+from decision_service.core.model.program import ProgramState
 from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
 from decision_service.core.replay import ReplayResult
 from decision_service.rpc import status
@@ -126,23 +131,28 @@ class DecisionClient:
             detail=detail,
         )
         answer = self._calls.call(lambda s: s.decisions.ReportActivation, message)
-        return ActivationResult(duplicate=answer.duplicate, late=answer.late)
+        return activation_result_from_pb(answer)
 
-    def record_outcomes(self, outcomes: Iterable[Outcome]) -> tuple[int, int]:
-        """How many were new, how many known by id. `received_at_ms` is the server's."""
+    def confirm_send(self, decision_id: str) -> Sendable:
+        """Whether a decided contact may be sent now; ask just before sending. For what quiet hours queued it must be
+        asked. May be asked again: a STOP stays, a GO is judged anew."""
+        message = build(pb.ConfirmSendRequest, decision_id=decision_id)
+        return confirmation_from_pb(decision_id, self._calls.call(lambda s: s.decisions.ConfirmSend, message))
+
+    def record_outcomes(self, outcomes: Iterable[Outcome]) -> Receipt:
+        """How many were new, how many known; and which were refused, as they are known with another content.
+        `received_at_ms` is the server's."""
         message = pb.RecordOutcomesRequest()
         for i, outcome in enumerate(outcomes):
             fill(f"outcomes[{i}]", messages.fill_outcome, message.outcomes.add(), outcome)
-        answer = self._calls.call(lambda s: s.decisions.RecordOutcomes, message)
-        return answer.recorded, answer.duplicates
+        return receipt_from_pb(self._calls.call(lambda s: s.decisions.RecordOutcomes, message))
 
-    def record_events(self, events: Iterable[Event]) -> tuple[int, int]:
-        """How many were new, how many known by id. `received_at_ms` is the server's."""
+    def record_events(self, events: Iterable[Event]) -> Receipt:
+        """As `record_outcomes`."""
         message = pb.RecordEventsRequest()
         for i, event in enumerate(events):
             fill(f"events[{i}]", messages.fill_event, message.events.add(), event)
-        answer = self._calls.call(lambda s: s.decisions.RecordEvents, message)
-        return answer.recorded, answer.duplicates
+        return receipt_from_pb(self._calls.call(lambda s: s.decisions.RecordEvents, message))
 
     def get_decision(self, decision_id: str) -> DecisionRecord:
         """The decision record."""
@@ -195,6 +205,17 @@ class DecisionClient:
         message = build(admin_pb.RollbackProgramRequest, name=name, version=version, author=author, note=note)
         return int(self._calls.call(lambda s: s.admin.RollbackProgram, message, is_repeatable=False).version)
 
+    def set_program_state(self, name: str, state: ProgramState, author: str, note: str = "") -> int:
+        """Pause, resume or unpublish a program; its version then."""
+        message = build(
+            admin_pb.SetProgramStateRequest,
+            name=name,
+            state=messages.PROGRAM_STATE_TO_PB[state],
+            author=author,
+            note=note,
+        )
+        return int(self._calls.call(lambda s: s.admin.SetProgramState, message).version)
+
     def simulate(
         self,
         document: str,
@@ -238,11 +259,21 @@ class DecisionClient:
         return int(self._calls.call(lambda s: s.admin.RollbackContactPolicy, message, is_repeatable=False).version)
 
     def suppress(
-        self, customer_id: str, channel: str = ALL_CHANNELS, until_ms: int | None = None, note: str = ""
+        self,
+        customer_id: str,
+        channel: str = ALL_CHANNELS,
+        until_ms: int | None = None,
+        note: str = "",
+        author: str = "",
     ) -> None:
-        """Stop contacts on a channel, or all, until a time or for good."""
+        """Stop contacts on a channel, or all, until a time or for good; also those decided and not sent yet."""
         message = build(
-            admin_pb.SuppressRequest, customer_id=customer_id, channel=channel, until_ms=until_ms, note=note
+            admin_pb.SuppressRequest,
+            customer_id=customer_id,
+            channel=channel,
+            until_ms=until_ms,
+            note=note,
+            author=author,
         )
         self._calls.call(lambda s: s.admin.Suppress, message)
 
@@ -253,7 +284,7 @@ class DecisionClient:
             fill(f"suppressions[{i}]", fill_suppression, message.suppressions.add(), suppression)
         return int(self._calls.call(lambda s: s.admin.SuppressBatch, message, deadline_ms=deadline_ms).applied)
 
-    def unsuppress(self, customer_id: str, channel: str = ALL_CHANNELS) -> bool:
-        """Lift the suppressions of a channel; False if there were none."""
-        message = build(admin_pb.UnsuppressRequest, customer_id=customer_id, channel=channel)
+    def unsuppress(self, customer_id: str, channel: str = ALL_CHANNELS, author: str = "", note: str = "") -> bool:
+        """Lift the suppressions of a channel; False if there were none. What they stopped stays stopped."""
+        message = build(admin_pb.UnsuppressRequest, customer_id=customer_id, channel=channel, author=author, note=note)
         return bool(self._calls.call(lambda s: s.admin.Unsuppress, message, is_repeatable=False).lifted)

@@ -67,6 +67,7 @@ def fill_suppression(message: admin_pb.SuppressRequest, suppression: CustomerSup
     message.customer_id = suppression.customer_id
     message.channel = suppression.channel
     message.note = suppression.note
+    message.author = suppression.author
     if suppression.until_ms is not None:
         message.until_ms = suppression.until_ms
 

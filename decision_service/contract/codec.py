@@ -11,16 +11,15 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
-from decision_service.application.ports import EntryKind
+from decision_service.application.ports import EntryKind, LogBody
 from decision_service.contract import messages, record_messages
 from decision_service.contract.pb import record_pb2
-from decision_service.core.model.customer import Contact, ContactStatus, Suppression
+from decision_service.core.model.customer import Contact, Suppression
 from decision_service.core.model.record import Activation, DecisionRecord, Event, Outcome
+from decision_service.core.model.sending import Confirmation
 
 T = TypeVar("T")
 M = TypeVar("M", bound=Message)
-
-Entry = DecisionRecord | Activation | Outcome | Event
 
 
 def _decode(message: type[M], data: bytes, build: Callable[[M], T]) -> T:
@@ -51,11 +50,6 @@ def encode_contact(contact: Contact) -> bytes:
     return pb.SerializeToString()
 
 
-def encode_contact_status(status: ContactStatus) -> bytes:
-    """The status of a `Contact` message alone; after such a message it replaces the one in it."""
-    return record_pb2.Contact(status=messages.CONTACT_STATUS_TO_PB[status]).SerializeToString()
-
-
 def decode_contact(data: bytes) -> Contact:
     """The inverse of `encode_contact`."""
     return _decode(record_pb2.Contact, data, messages.contact_from_pb)
@@ -73,7 +67,7 @@ def decode_suppression(data: bytes) -> Suppression:
     return _decode(record_pb2.Suppression, data, messages.suppression_from_pb)
 
 
-def encode_entry(body: Entry) -> bytes:
+def encode_entry(body: LogBody) -> bytes:
     """A `LogEntry` message: what a shard's log stream holds."""
     entry = record_pb2.LogEntry()
     if isinstance(body, DecisionRecord):
@@ -82,20 +76,26 @@ def encode_entry(body: Entry) -> bytes:
         messages.fill_activation(entry.activation, body)
     elif isinstance(body, Outcome):
         messages.fill_outcome(entry.outcome, body)
-    else:
+    elif isinstance(body, Event):
         messages.fill_event(entry.event, body)
+    elif isinstance(body, Confirmation):
+        messages.fill_confirmation(entry.confirmation, body)
+    else:
+        messages.fill_preference(entry.preference, body)
     return entry.SerializeToString()
 
 
-_BODIES: Mapping[str, tuple[EntryKind, Callable[[Any], Entry]]] = {
+_BODIES: Mapping[str, tuple[EntryKind, Callable[[Any], LogBody]]] = {
     "decision": (EntryKind.DECISIONS, record_messages.record_from_pb),
     "activation": (EntryKind.ACTIVATIONS, messages.activation_from_pb),
     "outcome": (EntryKind.OUTCOMES, messages.outcome_from_pb),
     "event": (EntryKind.EVENTS, messages.event_from_pb),
+    "confirmation": (EntryKind.CONFIRMATIONS, messages.confirmation_from_pb),
+    "preference": (EntryKind.CONTACT_PREFERENCES, messages.preference_from_pb),
 }
 
 
-def _entry_from_pb(pb: record_pb2.LogEntry) -> tuple[EntryKind, Entry]:
+def _entry_from_pb(pb: record_pb2.LogEntry) -> tuple[EntryKind, LogBody]:
     body = pb.WhichOneof("body")
     if body is None:
         raise ValueError("LogEntry without a body; written by a newer version?")
@@ -103,6 +103,6 @@ def _entry_from_pb(pb: record_pb2.LogEntry) -> tuple[EntryKind, Entry]:
     return kind, build(getattr(pb, body))
 
 
-def decode_entry(data: bytes) -> tuple[EntryKind, Entry]:
+def decode_entry(data: bytes) -> tuple[EntryKind, LogBody]:
     """The inverse of `encode_entry`, with the kind of its body."""
     return _decode(record_pb2.LogEntry, data, _entry_from_pb)

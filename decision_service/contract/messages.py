@@ -15,9 +15,9 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from decision_service.contract.pb import record_pb2, types_pb2
+from decision_service.contract.pb import admin_service_pb2, record_pb2, types_pb2
 from decision_service.core.model.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
-from decision_service.core.model.program import Group, LearningMode
+from decision_service.core.model.program import Group, LearningMode, ProgramState
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
     Activation,
@@ -27,6 +27,7 @@ from decision_service.core.model.record import (
     Outcome,
     PolicyKind,
 )
+from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 from decision_service.core.model.values import Value, Values
 
 E = TypeVar("E", bound=Enum)
@@ -56,6 +57,13 @@ FEATURE_STATUS_TO_PB: Mapping[FeatureStatus, record_pb2.FeatureStatus] = _twins(
 CONTACT_STATUS_TO_PB: Mapping[ContactStatus, record_pb2.ContactStatus] = _twins(
     ContactStatus, record_pb2.ContactStatus, lambda n: f"CONTACT_{n}"
 )
+VERDICT_TO_PB: Mapping[Verdict, types_pb2.Verdict] = _twins(Verdict, types_pb2.Verdict, lambda n: f"VERDICT_{n}")
+PREFERENCE_KIND_TO_PB: Mapping[PreferenceKind, record_pb2.PreferenceKind] = _twins(
+    PreferenceKind, record_pb2.PreferenceKind, lambda n: f"PREFERENCE_{n}"
+)
+PROGRAM_STATE_TO_PB: Mapping[ProgramState, admin_service_pb2.ProgramState] = _twins(
+    ProgramState, admin_service_pb2.ProgramState, lambda n: f"PROGRAM_{n}"
+)
 POLICY_KIND_TO_PB: Mapping[PolicyKind, record_pb2.PolicyKind] = _twins(
     PolicyKind, record_pb2.PolicyKind, lambda n: f"POLICY_{n}"
 )
@@ -72,6 +80,9 @@ ACTIVATION_STATUS_FROM_PB = _inverse(ACTIVATION_STATUS_TO_PB)
 FEATURE_STATUS_FROM_PB = _inverse(FEATURE_STATUS_TO_PB)
 CONTACT_STATUS_FROM_PB = _inverse(CONTACT_STATUS_TO_PB)
 POLICY_KIND_FROM_PB = _inverse(POLICY_KIND_TO_PB)
+VERDICT_FROM_PB = _inverse(VERDICT_TO_PB)
+PREFERENCE_KIND_FROM_PB = _inverse(PREFERENCE_KIND_TO_PB)
+PROGRAM_STATE_FROM_PB = _inverse(PROGRAM_STATE_TO_PB)
 
 
 # Values
@@ -218,6 +229,8 @@ def fill_activation(pb: record_pb2.Activation, activation: Activation) -> None:
     pb.received_at_ms = activation.received_at_ms
     pb.detail = activation.detail
     pb.late = activation.late
+    if activation.contradicts is not None:
+        pb.contradicts = ACTIVATION_STATUS_TO_PB[activation.contradicts]
 
 
 def activation_from_pb(pb: record_pb2.Activation) -> Activation:
@@ -230,6 +243,7 @@ def activation_from_pb(pb: record_pb2.Activation) -> Activation:
         received_at_ms=pb.received_at_ms,
         detail=pb.detail,
         late=pb.late,
+        contradicts=ACTIVATION_STATUS_FROM_PB[pb.contradicts] if pb.contradicts else None,
     )
 
 
@@ -280,4 +294,65 @@ def event_from_pb(pb: record_pb2.Event) -> Event:
         occurred_at_ms=pb.occurred_at_ms,
         received_at_ms=pb.received_at_ms,
         attributes=values_from_pb(pb.attributes),
+    )
+
+
+# Confirmations and preferences
+
+
+def fill_confirmation(pb: record_pb2.Confirmation, confirmation: Confirmation) -> None:
+    """Set an empty message."""
+    pb.decision_id = confirmation.decision_id
+    pb.customer_id = confirmation.customer_id
+    pb.verdict = VERDICT_TO_PB[confirmation.verdict]
+    pb.at_ms = confirmation.at_ms
+    if confirmation.reason is not None:
+        pb.reason = REASON_TO_PB[confirmation.reason]
+    pb.detail = confirmation.detail
+    if confirmation.until_ms is not None:
+        pb.until_ms = confirmation.until_ms
+    pb.unasked = not confirmation.asked
+
+
+def confirmation_from_pb(pb: record_pb2.Confirmation) -> Confirmation:
+    """The core value."""
+    return Confirmation(
+        decision_id=pb.decision_id,
+        customer_id=pb.customer_id,
+        verdict=VERDICT_FROM_PB[pb.verdict],
+        at_ms=pb.at_ms,
+        reason=REASON_FROM_PB[pb.reason] if pb.reason else None,
+        detail=pb.detail,
+        until_ms=pb.until_ms if pb.HasField("until_ms") else None,
+        asked=not pb.unasked,
+    )
+
+
+def fill_preference(pb: record_pb2.Preference, preference: Preference) -> None:
+    """Set an empty message."""
+    pb.customer_id = preference.customer_id
+    pb.kind = PREFERENCE_KIND_TO_PB[preference.kind]
+    pb.channel = preference.channel
+    pb.at_ms = preference.at_ms
+    if preference.reason is not None:
+        pb.reason = REASON_TO_PB[preference.reason]
+    if preference.until_ms is not None:
+        pb.until_ms = preference.until_ms
+    pb.author = preference.author
+    pb.note = preference.note
+    pb.outcome_id = preference.outcome_id
+
+
+def preference_from_pb(pb: record_pb2.Preference) -> Preference:
+    """The core value."""
+    return Preference(
+        customer_id=pb.customer_id,
+        kind=PREFERENCE_KIND_FROM_PB[pb.kind],
+        channel=pb.channel,
+        at_ms=pb.at_ms,
+        reason=REASON_FROM_PB[pb.reason] if pb.reason else None,
+        until_ms=pb.until_ms if pb.HasField("until_ms") else None,
+        author=pb.author,
+        note=pb.note,
+        outcome_id=pb.outcome_id,
     )

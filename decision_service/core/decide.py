@@ -106,8 +106,9 @@ class Inputs:
     now_ms: int
     budget_levels: Mapping[str, int] = field(default_factory=dict)
 
-    def guardrails(self, entrant: Entrant, now_ms: int | None = None) -> Guardrails:
-        """What the contact policy and one program say of the customer; as of `now_ms` by default."""
+    def guardrails(self, entrant: Entrant, now_ms: int | None = None, lease_ms: int | None = None) -> Guardrails:
+        """What the contact policy and one program say of the customer; as of `now_ms`, and for the program's lease, by
+        default."""
         return Guardrails(
             entrant.program,
             self.policy,
@@ -116,6 +117,7 @@ class Inputs:
             self.state,
             self.now_ms if now_ms is None else now_ms,
             self.budget_levels,
+            lease_ms,
         )
 
 
@@ -238,9 +240,9 @@ def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None
     variables = RuleVariables.of(entrant.features.values, live, request.context)
     degradations = _feature_degradations(entrant.features)
     guardrails = None
-    if withheld := _withheld(group, program, degradations):
+    if why := withheld(group, program, entrant.features):
         offered: list[Feasible] = []
-        exclusions = [Exclusion(a.id, withheld) for a in program.actions]
+        exclusions = [Exclusion(a.id, why) for a in program.actions]
     else:
         guardrails = inputs.guardrails(entrant)
         offered, exclusions = shrink(program, request.channels, rules, variables, guardrails, inputs.now_ms)
@@ -256,8 +258,9 @@ def _feature_degradations(features: ServedFeatures) -> list[Reason]:
     return degradations
 
 
-def _withheld(group: Group, program: Program, degradations: Sequence[Reason]) -> Reason | None:
+def withheld(group: Group, program: Program, features: ServedFeatures) -> Reason | None:
     """Why nothing at all may be offered, before any action is looked at."""
+    degradations = _feature_degradations(features)
     if group is Group.HOLDOUT:
         return Reason.HOLDOUT
     if Reason.FEATURES_MISSING in degradations and program.features_missing is WhenFeaturesMissing.NO_ACTION:

@@ -190,11 +190,20 @@ class JourneyRunner:
         return None
 
     def _report(self, sends: Sequence[_Send]) -> None:
-        def report(send: _Send) -> None:
-            status = ActivationStatus.SENT if send.delivered else FAILURE[send.channel]
-            self.client.report_activation(send.decision_id, status, send.at_ms)
+        """Ask whether each still may go out, send it, and say what became of it."""
 
-        self._at_once(report, sends)
+        def send(one: _Send) -> str | None:
+            if not self.client.confirm_send(one.decision_id).is_go:
+                return one.decision_id
+            status = ActivationStatus.SENT if one.delivered else FAILURE[one.channel]
+            self.client.report_activation(one.decision_id, status, one.at_ms)
+            return None
+
+        stopped = {decision_id for decision_id in self._at_once(send, sends) if decision_id is not None}
+        if stopped:
+            # Nobody got these messages, so nobody reacts to them.
+            self._happens = [what for what in self._happens if what.decision_id not in stopped]
+            heapq.heapify(self._happens)
 
     def _record_outcomes(self, until_ms: int) -> None:
         """Report what customers did up to a time; a purchase is also an order of the shop."""

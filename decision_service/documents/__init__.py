@@ -12,7 +12,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.core.model.program import ContactPolicy, Program, ProgramState
 from decision_service.documents import build, checks, violations
 from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
@@ -27,6 +27,7 @@ __all__ = [
     "parse_contact_policy",
     "parse_program",
     "program_json_schema",
+    "with_state",
 ]
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -73,6 +74,18 @@ def normalise(text: str) -> str:
         InvalidRequest: it is not YAML or JSON.
     """
     return json.dumps(read(text).data, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def with_state(text: str, state: ProgramState) -> str:
+    """A program's document in another state; LIVE, the default, is not written.
+
+    Raises:
+        InvalidRequest: it is not YAML or JSON.
+    """
+    data = {name: value for name, value in read(text).data.items() if name != "state"}
+    if state is not ProgramState.LIVE:
+        data["state"] = state.value
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _parse(text: str, model: type[_Model], check: Callable[[Data], Iterable[checks.Mistake]]) -> _Model:

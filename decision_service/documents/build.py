@@ -38,6 +38,7 @@ def program(document: schema.ProgramDocument, version: int) -> core.Program:
         features_missing=core.WhenFeaturesMissing(document.features.on_missing),
         require_fresh=document.features.require_fresh,
         lease_s=document.lease,
+        state=core.ProgramState(document.state),
         starts_at_ms=document.starts_at,
         ends_at_ms=document.ends_at,
     )

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from decision_service.adapters.feast.features import RefreshableSource
     from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
     from decision_service.adapters.redis.budgets import RedisBudgets
-    from decision_service.adapters.redis.ledger import RedisLedger, RedisLog
+    from decision_service.adapters.redis.ledger import RedisLedger
+    from decision_service.adapters.redis.log import RedisLog
     from decision_service.adapters.redis.policies import RedisPolicies
     from decision_service.adapters.redis.signals import RedisSignals
     from decision_service.adapters.redis.simulations import RedisSimulations, RedisSimulationTasks
@@ -66,7 +67,7 @@ def open_log(settings: Settings, deadline_ms: int | None = None) -> RedisLog:
         UnsafeLedger: the ledger has another number of shards.
         Unavailable: it does not answer.
     """
-    from decision_service.adapters.redis.ledger import RedisLog
+    from decision_service.adapters.redis.log import RedisLog
 
     log_reader = RedisLog(settings.ledger_address, settings.shards, deadline_ms or LOG_DEADLINE_MS)
     log_reader.check_shards()
@@ -288,6 +289,7 @@ def open_worker(settings: Settings) -> Worker:
         entropy=server_entropy,
         accepting=refresher.accepting,
         simulator=open_simulations(settings),
+        retention_s=settings.record_retention_s,
     )
     return Worker(services, refresher, clock)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from decision_service.application.administration import CustomerSuppression
+from decision_service.contract import messages
 from decision_service.contract.pb import admin_service_pb2 as admin_pb
+from decision_service.core.model.program import ProgramState
 from decision_service.rpc.checks import MAX_BATCH, Checks
 
 MAX_SIMULATED_DAYS = 92
@@ -65,6 +67,22 @@ def contact_policy_version(message: admin_pb.GetContactPolicyRequest) -> int:
     return message.version
 
 
+def program_state(message: admin_pb.SetProgramStateRequest) -> ProgramState:
+    """Which state a program is to have; who says so is checked with the rest.
+
+    Raises:
+        InvalidRequest: listing every violation.
+    """
+    checks = Checks()
+    checks.id("name", message.name)
+    checks.id("author", message.author)
+    checks.text("note", message.note)
+    state = checks.member("state", message.state, messages.PROGRAM_STATE_FROM_PB)
+    checks.done()
+    assert state is not None
+    return state
+
+
 def simulation(message: admin_pb.SimulateProgramRequest) -> None:
     """Check which program is simulated over which period; without a contact policy each decision keeps its own.
 
@@ -117,6 +135,8 @@ def lifting(message: admin_pb.UnsuppressRequest) -> None:
     checks = Checks()
     checks.id("customer_id", message.customer_id)
     _channel(checks, "channel", message.channel)
+    checks.text("author", message.author)
+    checks.text("note", message.note)
     checks.done()
 
 
@@ -126,6 +146,7 @@ def _suppression(checks: Checks, path: str, message: admin_pb.SuppressRequest) -
         channel=_channel(checks, f"{path}channel", message.channel),
         until_ms=checks.time(f"{path}until_ms", message.until_ms) if message.HasField("until_ms") else None,
         note=checks.text(f"{path}note", message.note),
+        author=checks.text(f"{path}author", message.author),
     )
 
 

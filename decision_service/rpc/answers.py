@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from decision_service.application.administration import ProgramSummary
 from decision_service.application.decisions import Decided
+from decision_service.application.feedback import ActivationResult, Receipt
 from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion
 from decision_service.contract import messages, record_messages
 from decision_service.contract.pb import admin_service_pb2 as admin_pb
 from decision_service.contract.pb import decision_service_pb2 as pb
 from decision_service.core.explanation.customer_summary import Standing
 from decision_service.core.explanation.explain import Explanation
+from decision_service.core.model.sending import Confirmation
 
 
 def decide_response(decided: Decided) -> pb.DecideResponse:
@@ -29,11 +31,12 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
         program_probability=record.program_probability,
         group=messages.GROUP_TO_PB[record.group],
         learning_mode=messages.LEARNING_MODE_TO_PB[record.learning_mode],
-        reasons=[messages.REASON_TO_PB[reason] for reason in record.reasons],
+        reasons=[messages.REASON_TO_PB[reason] for reason in decided.reasons],
         program_version=record.program_version,
         policy_version=record.policy_version,
         decided_at_ms=record.decided_at_ms,
         unlogged=record.unlogged,
+        withheld=messages.REASON_TO_PB[decided.withheld] if decided.withheld is not None else None,
     )
     predicted = next((o.predicted_reward for o in record.options if o.action == record.chosen), None)
     if predicted is not None:
@@ -50,6 +53,32 @@ def decide_response(decided: Decided) -> pb.DecideResponse:
     if decided.explanation is not None:
         fill_explanation(answer.explanation, decided.explanation)
     return answer
+
+
+def confirm_send_response(said: Confirmation) -> pb.ConfirmSendResponse:
+    """Whether a decided contact may be sent."""
+    return pb.ConfirmSendResponse(
+        verdict=messages.VERDICT_TO_PB[said.verdict],
+        reason=messages.REASON_TO_PB[said.reason] if said.reason is not None else None,
+        detail=said.detail,
+        at_ms=said.at_ms,
+        until_ms=said.until_ms,
+    )
+
+
+def report_activation_response(result: ActivationResult) -> pb.ReportActivationResponse:
+    """What a report said that was new."""
+    contradicts = result.contradicts
+    return pb.ReportActivationResponse(
+        duplicate=result.duplicate,
+        late=result.late,
+        contradicts=messages.ACTIVATION_STATUS_TO_PB[contradicts] if contradicts is not None else None,
+    )
+
+
+def refused(receipt: Receipt) -> list[pb.OtherBody]:
+    """The facts that are known with another content."""
+    return [pb.OtherBody(index=i, message=message) for i, message in receipt.refused]
 
 
 def fill_explanation(answer: pb.ExplainDecisionResponse, explanation: Explanation) -> None:
@@ -105,6 +134,7 @@ def program_summary(summary: ProgramSummary) -> admin_pb.ProgramSummary:
         learning_mode=messages.LEARNING_MODE_TO_PB[summary.learning_mode],
         actions=summary.actions,
         model=summary.model,
+        state=messages.PROGRAM_STATE_TO_PB[summary.state],
     )
 
 

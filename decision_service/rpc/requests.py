@@ -63,7 +63,9 @@ def batch(message: pb.DecideBatchRequest) -> Sequence[pb.DecideRequest]:
     return message.requests
 
 
-def decision_id(message: pb.GetDecisionRequest | pb.ExplainDecisionRequest | pb.ReplayDecisionRequest) -> str:
+def decision_id(
+    message: pb.GetDecisionRequest | pb.ExplainDecisionRequest | pb.ReplayDecisionRequest | pb.ConfirmSendRequest,
+) -> str:
     """Of which decision.
 
     Raises:

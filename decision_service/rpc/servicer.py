@@ -52,17 +52,31 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
         result = self._services.feedback.report_activation(
             report.decision_id, report.status, report.at_ms, report.detail
         )
-        return pb.ReportActivationResponse(duplicate=result.duplicate, late=result.late)
+        return answers.report_activation_response(result)
+
+    def ConfirmSend(self, request: pb.ConfirmSendRequest, context: Context) -> pb.ConfirmSendResponse:
+        """May a decided contact be sent, now?"""
+        return answers.confirm_send_response(self._services.sending.confirm(requests.decision_id(request)))
 
     def RecordOutcomes(self, request: pb.RecordOutcomesRequest, context: Context) -> pb.RecordOutcomesResponse:
         """Log outcomes."""
-        recorded, duplicates = self._services.feedback.record_outcomes(requests.outcomes(request))
-        return pb.RecordOutcomesResponse(recorded=recorded, duplicates=duplicates)
+        receipt = self._services.feedback.record_outcomes(requests.outcomes(request))
+        return pb.RecordOutcomesResponse(
+            recorded=receipt.recorded,
+            duplicates=receipt.duplicates,
+            refused=answers.refused(receipt),
+            historic=receipt.historic,
+        )
 
     def RecordEvents(self, request: pb.RecordEventsRequest, context: Context) -> pb.RecordEventsResponse:
         """Log behavioural events."""
-        recorded, duplicates = self._services.feedback.record_events(requests.events(request))
-        return pb.RecordEventsResponse(recorded=recorded, duplicates=duplicates)
+        receipt = self._services.feedback.record_events(requests.events(request))
+        return pb.RecordEventsResponse(
+            recorded=receipt.recorded,
+            duplicates=receipt.duplicates,
+            refused=answers.refused(receipt),
+            historic=receipt.historic,
+        )
 
     def GetDecision(self, request: pb.GetDecisionRequest, context: Context) -> pb.GetDecisionResponse:
         """The decision record."""
@@ -110,6 +124,14 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         """A version of a program, with its history."""
         admin_requests.program_version(request)
         return answers.get_program_response(*self._services.administration.get_program(request.name, request.version))
+
+    def SetProgramState(
+        self, request: admin_pb.SetProgramStateRequest, context: Context
+    ) -> admin_pb.SetProgramStateResponse:
+        """Pause, resume or unpublish a program."""
+        state = admin_requests.program_state(request)
+        published = self._services.administration.set_program_state(request.name, state, request.author, request.note)
+        return admin_pb.SetProgramStateResponse(version=published.version)
 
     def RollbackProgram(
         self, request: admin_pb.RollbackProgramRequest, context: Context
@@ -161,7 +183,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     def Suppress(self, request: admin_pb.SuppressRequest, context: Context) -> admin_pb.SuppressResponse:
         """Stop contacts on a channel, or on all."""
         one = admin_requests.suppression(request)
-        self._services.administration.suppress(one.customer_id, one.channel, one.until_ms, one.note)
+        self._services.administration.suppress(one.customer_id, one.channel, one.until_ms, one.note, one.author)
         return admin_pb.SuppressResponse()
 
     def SuppressBatch(self, request: admin_pb.SuppressBatchRequest, context: Context) -> admin_pb.SuppressBatchResponse:
@@ -173,7 +195,9 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         """Allow contacts again."""
         admin_requests.lifting(request)
         return admin_pb.UnsuppressResponse(
-            lifted=self._services.administration.unsuppress(request.customer_id, request.channel)
+            lifted=self._services.administration.unsuppress(
+                request.customer_id, request.channel, request.author, request.note
+            )
         )
 
     def ForgetCustomer(self, request: admin_pb.ForgetCustomerRequest, context: Context) -> Never:

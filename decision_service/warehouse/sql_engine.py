@@ -18,6 +18,13 @@ Source = Callable[[str], Any]
 """Table name → Arrow table or dataset, None if there is no such table."""
 
 
+FACTS: Mapping[str, tuple[str, ...]] = {name: TABLES[name].key for name in ("outcomes", "events")}
+"""Tables whose facts senders may repeat after the ledger has forgotten them, with what a fact is known by: every reader
+sees the first row of each."""
+
+_POSITION = ("log_shard", "log_sequence")
+
+
 class SqlEngine:
     """Queries see only the tables given: no files, no network, no other catalogue. Thread-safe."""
 
@@ -47,7 +54,7 @@ class SqlEngine:
                 if data is None and name in TABLES:
                     data = TABLES[name].schema.empty_table()
                 if data is not None:
-                    cursor.register(name, data)
+                    _register(cursor, name, data)
             for name in _views_mentioned(sql):
                 cursor.execute(f"CREATE TEMP VIEW {name} AS {VIEWS[name].sql}")
             relation = cursor.sql(sql, params=dict(parameters or {}))
@@ -68,6 +75,19 @@ class SqlEngine:
         matching = self.query(f"SELECT coalesce(({where}), FALSE) AS matching FROM given", None, {"given": rows}.get)
         mask = matching.column("matching")
         return rows.filter(mask), rows.filter(pa.compute.invert(mask))
+
+
+def _register(cursor: duckdb.DuckDBPyConnection, name: str, data: Any) -> None:
+    """Under its name; facts once each, however often they were logged."""
+    if name in FACTS and {*FACTS[name], *_POSITION} <= set(data.schema.names):
+        cursor.register(f"{name}_logged", data)
+        key, position = ", ".join(FACTS[name]), ", ".join(_POSITION)
+        cursor.execute(
+            f"CREATE TEMP VIEW {name} AS SELECT * FROM {name}_logged "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {position}) = 1"
+        )
+    else:
+        cursor.register(name, data)
 
 
 def _words(sql: str) -> set[str]:

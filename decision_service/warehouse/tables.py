@@ -20,6 +20,7 @@ from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.contract import codec
 from decision_service.core.model.errors import InvalidRequest, Violation
 from decision_service.core.model.record import Activation, DecisionRecord, Event, Option, Outcome
+from decision_service.core.model.sending import Confirmation, Preference
 from decision_service.core.model.values import Value, Values
 
 STRING, INT, FLOAT, BOOL, BINARY = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary()
@@ -213,7 +214,8 @@ ACTIVATIONS = Table(
         _activation("received_at", TIMESTAMP, "When the service heard of it.", lambda a: _us(a.received_at_ms)),
         _activation("received_at_ms", INT, "The same as a number.", lambda a: a.received_at_ms, "UTC epoch ms"),
         _activation("detail", STRING, "The runner's words.", lambda a: a.detail),
-        _activation("late", BOOL, "Whether the reservation's lease had lapsed.", lambda a: a.late),
+        _activation("late", BOOL, "Whether the reservation's lease had lapsed, and it was not known to have been sent.", lambda a: a.late),
+        _activation("contradicts", STRING, "An earlier status that says otherwise, or null; that it was sent wins.", lambda a: a.contradicts.value if a.contradicts else None),
         *_LOG_POSITION,
     ),
 )  # fmt: skip
@@ -226,7 +228,7 @@ def _outcome(name: str, type_: pa.DataType, text: str, value: Callable[[Outcome]
 OUTCOMES = Table(
     "outcomes",
     "One row per raw business fact: visit, purchase, unsubscribe.",
-    ("customer_id", "outcome_id"),
+    ("customer_id", "outcome_id", "name", "channel"),
     (
         _outcome("outcome_id", STRING, "The caller's id of the outcome.", lambda o: o.outcome_id),
         _outcome("customer_id", STRING, "The customer.", lambda o: o.customer_id),
@@ -251,7 +253,7 @@ def _event(name: str, type_: pa.DataType, text: str, value: Callable[[Event], ob
 EVENTS = Table(
     "events",
     "One row per behavioural event that feeds live counters: page view, add to basket.",
-    ("customer_id", "event_id"),
+    ("customer_id", "event_id", "name"),
     (
         _event("event_id", STRING, "The caller's id of the event.", lambda e: e.event_id),
         _event("customer_id", STRING, "The customer.", lambda e: e.customer_id),
@@ -261,6 +263,57 @@ EVENTS = Table(
         _event("received_at", TIMESTAMP, "When the service heard of it.", lambda e: _us(e.received_at_ms)),
         _event("received_at_ms", INT, "The same as a number.", lambda e: e.received_at_ms, "UTC epoch ms"),
         _event("attributes_json", STRING, "Further attributes: JSON object.", lambda e: values_to_json(e.attributes)),
+        *_LOG_POSITION,
+    ),
+)  # fmt: skip
+
+
+def _confirmation(
+    name: str, type_: pa.DataType, text: str, value: Callable[[Confirmation], object], unit: str = ""
+) -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+CONFIRMATIONS = Table(
+    "confirmations",
+    "One row per answer to whether a decided contact may be sent, and per reservation revoked.",
+    ("log_shard", "log_sequence"),
+    (
+        _confirmation("decision_id", STRING, "The decision asked about.", lambda c: c.decision_id),
+        _confirmation("customer_id", STRING, "Its customer.", lambda c: c.customer_id),
+        _confirmation("verdict", STRING, "GO, STOP or WAIT.", lambda c: c.verdict.value),
+        _confirmation("reason", STRING, "Reason code of a STOP or WAIT; else null.", lambda c: c.reason.value if c.reason else None),
+        _confirmation("detail", STRING, "The guardrail concerned.", lambda c: c.detail),
+        _confirmation("asked", BOOL, "Whether the runner asked; false where something revoked the reservation.", lambda c: c.asked),
+        _confirmation("confirmed_at", TIMESTAMP, "As of when.", lambda c: _us(c.at_ms)),
+        _confirmation("at_ms", INT, "The same as a number.", lambda c: c.at_ms, "UTC epoch ms"),
+        _confirmation("until_ms", INT, "Until when a GO holds, or when to ask again after a WAIT; else null.", lambda c: c.until_ms, "UTC epoch ms"),
+        *_LOG_POSITION,
+    ),
+)  # fmt: skip
+
+
+def _preference(
+    name: str, type_: pa.DataType, text: str, value: Callable[[Preference], object], unit: str = ""
+) -> Column:
+    return Column(name, type_, text, unit, value)
+
+
+CONTACT_PREFERENCES = Table(
+    "contact_preferences",
+    "The history of suppressions, liftings and pauses: one row each time that one came into force or ended by hand.",
+    ("log_shard", "log_sequence"),
+    (
+        _preference("customer_id", STRING, "The customer.", lambda p: p.customer_id),
+        _preference("kind", STRING, "SUPPRESS, LIFT (ends every suppression of the channel) or PAUSE.", lambda p: p.kind.value),
+        _preference("channel", STRING, "`*` is every channel; of a pause what its rule pauses: `channel C`, `tag T`, `action PROGRAM/ID`, or `all`.", lambda p: p.channel),
+        _preference("reason", STRING, "SUPPRESSED or SUPPRESSED_BY_OUTCOME; null for a lifting.", lambda p: p.reason.value if p.reason else None),
+        _preference("since", TIMESTAMP, "When it was done.", lambda p: _us(p.at_ms)),
+        _preference("at_ms", INT, "The same as a number.", lambda p: p.at_ms, "UTC epoch ms"),
+        _preference("until_ms", INT, "Until when it holds; null is for good.", lambda p: p.until_ms, "UTC epoch ms"),
+        _preference("author", STRING, "Who did it; empty for what an outcome did.", lambda p: p.author),
+        _preference("note", STRING, "Why; of a pause the id of its rule.", lambda p: p.note),
+        _preference("outcome_id", STRING, "The outcome that did it; null where nobody's outcome did.", lambda p: p.outcome_id or None),
         *_LOG_POSITION,
     ),
 )  # fmt: skip
@@ -365,6 +418,8 @@ LOG_TABLES: Mapping[EntryKind, Table] = {
     EntryKind.ACTIVATIONS: ACTIVATIONS,
     EntryKind.OUTCOMES: OUTCOMES,
     EntryKind.EVENTS: EVENTS,
+    EntryKind.CONFIRMATIONS: CONFIRMATIONS,
+    EntryKind.CONTACT_PREFERENCES: CONTACT_PREFERENCES,
 }
 JOB_TABLES = (REWARDS, PROMOTIONS, PROGRAM_VERSIONS, CONTACT_POLICY_VERSIONS, SEGMENT_MEMBERSHIP, JOIN_STATE)
 TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}

@@ -8,7 +8,9 @@ import pytest
 import redis
 
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
-from decision_service.adapters.redis.ledger import RedisLedger, RedisLog, UnsafeLedger
+from decision_service.adapters.redis.ledger import RedisLedger, UnsafeLedger
+from decision_service.adapters.redis.log import RedisLog
+from decision_service.application.ports import Recorded
 from decision_service.core.model.errors import Unavailable
 from decision_service.core.model.record import Event, Outcome
 
@@ -75,7 +77,7 @@ def test_many_kinds_of_events_do_not_keep_pauses_from_counting(redis_url: str) -
     with redis.Redis.from_url(redis_url) as client:
         client.hset("nba:{s0}:c:ada", mapping={f"e:page {i}": "1;5" for i in range(2_000)})
     for i in range(2):
-        ledger.add_outcome(Outcome(f"o{i}", "ada", "dismiss", 7 + i, 9), counters=["\x1fall\x1fdismiss\x1f"])
+        ledger.add_outcome(Outcome(f"o{i}", "ada", "dismiss", 7 + i, 9), ["\x1fall\x1fdismiss\x1f"], None, i)
     events = ledger.state("ada").events
     assert events["\x1fall\x1fdismiss\x1f"].recent_ms == (8, 7)
     assert "dismiss" not in events
@@ -88,14 +90,14 @@ def test_a_crash_of_the_server_loses_nothing_acknowledged(tmp_path: Path) -> Non
     server.start()
     ledger = RedisLedger(server.url, 4, 1000, 60)
     for i in range(20):
-        assert ledger.add_event(Event(f"e{i}", "c", "view", i, i))
+        assert ledger.add_event(Event(f"e{i}", "c", "view", i, i)) is Recorded.NEW
     server.kill()
     with pytest.raises(Unavailable):
         ledger.state("c")
     with EmbeddedRedis(tmp_path, port):
         assert ledger.state("c").events["view"].total == 20
-        assert not ledger.add_event(Event("e19", "c", "view", 19, 19))
-        assert ledger.add_event(Event("e20", "c", "view", 20, 20))
+        assert ledger.add_event(Event("e19", "c", "view", 19, 19)) is Recorded.KNOWN
+        assert ledger.add_event(Event("e20", "c", "view", 20, 20)) is Recorded.NEW
 
 
 def test_a_server_left_behind_is_taken_over_and_a_strange_one_is_not(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from decision_service.adapters.clocks import ManualClock
+from decision_service.adapters.memory.budgets import MemoryBudgets
 from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.ledger import MemoryLedger
@@ -13,6 +14,7 @@ from decision_service.application.administration import Administration, Customer
 from decision_service.core.model.customer import Suppression
 from decision_service.core.model.errors import InvalidRequest, NotFound
 from decision_service.core.model.reasons import Reason
+from decision_service.core.model.sending import Change
 from decision_service.core.model.values import ValueType
 from tests.rpc.conftest import WELCOME
 
@@ -30,13 +32,19 @@ def administration(ledger: MemoryLedger, clock: ManualClock) -> Administration:
     features = MemoryFeatures()
     features.define("customer_v1", MemoryView("profile", {"age": ValueType.INT}))
     return Administration(
-        policies=MemoryPolicies(), ledger=ledger, catalogue=MemoryCatalogue(), features=features, clock=clock
+        policies=MemoryPolicies(),
+        ledger=ledger,
+        budgets=MemoryBudgets(),
+        catalogue=MemoryCatalogue(),
+        features=features,
+        clock=clock,
     )
 
 
 def test_a_suppression_replaces_one_given_by_hand(administration: Administration, ledger: MemoryLedger) -> None:
     """On the same channel; what an outcome brought stays."""
-    ledger.suppress("c", Suppression("email", Reason.SUPPRESSED_BY_OUTCOME, NOW, None, "unsubscribe"))
+    stop = Suppression("email", Reason.SUPPRESSED_BY_OUTCOME, NOW, None, "unsubscribe")
+    ledger.change("c", Change(suppressions=(stop,)), 0)
     administration.suppress("c", "email", NOW + 1, "first")
     administration.suppress("c", "email", NOW + 2, "second")
     assert sorted((s.reason, s.until_ms) for s in ledger.state("c").suppressions) == [

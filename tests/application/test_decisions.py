@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.application.feedback import Receipt
 from decision_service.application.ports import Committed, Earlier, LedgerRead, Moved
 from decision_service.core.model.customer import Contact
 from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound, Overloaded, Unavailable
@@ -84,11 +85,11 @@ class Raced(MemoryLedger):
     others: list[object]
 
     def commit(
-        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
+        self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()
     ) -> Committed | Moved | Earlier:
-        if self.others and reserve is not None:
+        if self.others and contacts:
             self.others.pop(0)()  # type: ignore[operator]
-        return super().commit(record, reserve, expected_version, drop)
+        return super().commit(record, contacts, expected_version, drop)
 
 
 def raced(world: World, times: int) -> tuple[World, Raced]:
@@ -137,8 +138,27 @@ def test_sent_failed_and_skipped(world: World) -> None:
     assert second.chosen == "mail"
     world.feedback.report_activation(second.decision_id, ActivationStatus.SENT)
     assert {e.reason for e in world.decide("r3").exclusions} == {Reason.FREQUENCY_CAP}
-    with pytest.raises(Conflict):
-        world.feedback.report_activation(second.decision_id, ActivationStatus.SKIPPED)
+    contradicted = world.feedback.report_activation(second.decision_id, ActivationStatus.SKIPPED)
+    assert contradicted.contradicts is ActivationStatus.SENT
+    assert {e.reason for e in world.decide("r4").exclusions} == {Reason.FREQUENCY_CAP}
+
+
+def test_what_failed_and_was_sent_all_the_same_counts(world: World) -> None:
+    """The truth is never refused: both reports are logged, and the next message is not sent on top."""
+    world.policies.publish_policy(POLICY, AUDIT)
+    first = world.decide("r1")
+    world.feedback.report_activation(first.decision_id, ActivationStatus.FAILED)
+    result = world.feedback.report_activation(first.decision_id, ActivationStatus.DELIVERED)
+    assert (result.duplicate, result.contradicts) == (False, ActivationStatus.FAILED)
+    assert {e.reason for e in world.decide("r2").exclusions} == {Reason.FREQUENCY_CAP}
+
+
+def test_the_receipt_of_a_timely_message_is_not_late(world: World) -> None:
+    """However long after its lease it comes."""
+    record = world.decide()
+    assert not world.feedback.report_activation(record.decision_id, ActivationStatus.SENT).late
+    world.clock.advance(7_200)
+    assert not world.feedback.report_activation(record.decision_id, ActivationStatus.DELIVERED).late
 
 
 def test_a_lease_lapses_and_a_late_report_still_counts(world: World) -> None:
@@ -180,7 +200,7 @@ def outcome(name: str, outcome_id: str = "o", channel: str = "", at_ms: int = 1_
 def test_an_unsubscribe_is_seen_by_the_next_decide(world: World) -> None:
     """Law 8: its own channel is suppressed, others are not."""
     world.policies.publish_policy(POLICY, AUDIT)
-    assert world.feedback.record_outcomes([outcome("unsubscribe", channel="email")] * 2) == (1, 1)
+    assert world.feedback.record_outcomes([outcome("unsubscribe", channel="email")] * 2) == Receipt(1, 1)
     record = world.decide()
     assert [(e.action, e.reason, e.detail) for e in record.exclusions] == [
         ("mail", Reason.SUPPRESSED_BY_OUTCOME, "unsubscribe")

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
-from decision_service.application.ports import EntryKind, LogEntry, Warehouse
+from decision_service.application.ports import EntryKind, LogBody, LogEntry, Warehouse
 from decision_service.audit import Asked, Report, audit
 from decision_service.core.model.program import Group, Program
 from decision_service.core.model.reasons import Reason
@@ -25,7 +25,7 @@ from decision_service.core.model.record import (
 from decision_service.core.model.values import NO_ACTION, Values
 from decision_service.documents import parse_contact_policy, parse_program
 from decision_service.warehouse import tables
-from tests.support.logged import KIND_OF, Body, decision
+from tests.support.logged import KIND_OF, decision
 
 MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
 START_MS = round(datetime(2026, 3, 10, 12, tzinfo=UTC).timestamp() * 1000)
@@ -156,7 +156,7 @@ class Journal:
         received = at_ms if received_ms is None else received_ms
         self.log(Outcome(f"o{self._sequence}", customer, name, at_ms, received, channel=channel))
 
-    def log(self, body: Body) -> None:
+    def log(self, body: LogBody) -> None:
         """Append to the log."""
         self._sequence += 1
         self._log.append(LogEntry(0, self._sequence, KIND_OF[type(body)], body))

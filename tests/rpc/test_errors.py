@@ -31,6 +31,7 @@ VALID: dict[str, Message] = {
     "Decide": DECIDE,
     "DecideBatch": pb.DecideBatchRequest(requests=[DECIDE]),
     "ReportActivation": pb.ReportActivationRequest(decision_id="d", status=types_pb2.SENT),
+    "ConfirmSend": pb.ConfirmSendRequest(decision_id="d"),
     "RecordOutcomes": pb.RecordOutcomesRequest(
         outcomes=[record_pb2.Outcome(outcome_id="o", customer_id="c", name="visit", occurred_at_ms=NOW_MS)]
     ),
@@ -44,6 +45,7 @@ VALID: dict[str, Message] = {
     "ApplyProgram": admin_pb.ApplyProgramRequest(document=WELCOME, author="ada"),
     "ListPrograms": admin_pb.ListProgramsRequest(),
     "GetProgram": admin_pb.GetProgramRequest(name="welcome"),
+    "SetProgramState": admin_pb.SetProgramStateRequest(name="welcome", state=admin_pb.PROGRAM_PAUSED, author="ada"),
     "RollbackProgram": admin_pb.RollbackProgramRequest(name="welcome", version=1, author="ada"),
     "SimulateProgram": admin_pb.SimulateProgramRequest(document=WELCOME, from_ms=NOW_MS, until_ms=NOW_MS + 1),
     "ApplyContactPolicy": admin_pb.ApplyContactPolicyRequest(document="caps: []", author="ada"),
@@ -84,7 +86,7 @@ def stubs(failing: Failing) -> Iterator[dict[str, Any]]:
     """Each method, on a server whose every part fails."""
     parts: Any = failing
     with (
-        Server(Services(parts, parts, parts, parts, parts), "127.0.0.1:0") as server,
+        Server(Services(parts, parts, parts, parts, parts, parts), "127.0.0.1:0") as server,
         grpc.insecure_channel(server.address) as channel,
     ):
         yield {m.name: getattr(stub(channel), m.name) for service, stub in SERVICES for m in service.methods}

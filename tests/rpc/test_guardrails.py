@@ -15,7 +15,7 @@ from decision_service.application.services import Services
 from decision_service.client import DecisionClient
 from decision_service.core.explanation.customer_summary import GroupIn, PauseIn
 from decision_service.core.model.customer import ContactStatus, CustomerState
-from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound, Unavailable
+from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
 from decision_service.core.model.program import Group
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
@@ -129,13 +129,13 @@ def test_what_became_of_a_message_is_reported(
         assert held.from_ms == NOW_MS + 1_000
 
 
-def test_contradicting_reports_are_refused(client: DecisionClient) -> None:
-    """What bounced was not delivered."""
+def test_contradicting_reports_are_believed_and_told(client: DecisionClient) -> None:
+    """What bounced was not delivered; whoever says so learns what is known."""
     decision_id = contact(client)
     client.report_activation(decision_id, ActivationStatus.BOUNCED)
-    with pytest.raises(Conflict, match="BOUNCED"):
-        client.report_activation(decision_id, ActivationStatus.DELIVERED)
-    assert client.report_activation(decision_id, ActivationStatus.SENT).duplicate
+    result = client.report_activation(decision_id, ActivationStatus.DELIVERED)
+    assert (result.duplicate, result.contradicts) == (False, ActivationStatus.BOUNCED)
+    assert client.report_activation(decision_id, ActivationStatus.BOUNCED).duplicate
 
 
 def test_a_customer_is_shown(both: DecisionClient) -> None:

@@ -17,6 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from decision_service.adapters.clocks import ManualClock
+from decision_service.application.feedback import Receipt
 from decision_service.application.services import Services
 from decision_service.client import DecisionClient, Excluded
 from decision_service.contract import record_messages
@@ -77,11 +78,11 @@ def test_a_journey_runs_over_the_wire(client: DecisionClient) -> None:
     assert (sent.duplicate, sent.late) == (False, False)
     assert client.report_activation(decision_id, ActivationStatus.SENT).duplicate
     outcomes = [Outcome(f"o{i}", "c", "visit", NOW_MS, 0, decision_id=decision_id) for i in range(3)]
-    assert client.record_outcomes(outcomes) == (3, 0)
-    assert client.record_outcomes(outcomes) == (0, 3)
-    assert client.record_events([Event("e", "c", "page_view", NOW_MS, 0, {"n": 1})]) == (1, 0)
-    with pytest.raises(Conflict, match="SENT"):
-        client.report_activation(decision_id, ActivationStatus.FAILED)
+    assert client.record_outcomes(outcomes) == Receipt(3, 0)
+    assert client.record_outcomes(outcomes) == Receipt(0, 3)
+    assert client.record_events([Event("e", "c", "page_view", NOW_MS, 0, {"n": 1})]) == Receipt(1, 0)
+    failed = client.report_activation(decision_id, ActivationStatus.FAILED)
+    assert failed.contradicts is ActivationStatus.SENT
 
 
 def test_a_lease_travels_with_the_answer(client: DecisionClient) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -27,9 +28,10 @@ from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.feedback import Receipt
 from decision_service.application.ports import Audit, Budgets, Ledger
 from decision_service.application.services import Services
-from decision_service.core.model.errors import Conflict, InvalidRequest
+from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Outcome
 from decision_service.core.model.values import NO_ACTION, ValueType
@@ -233,8 +235,7 @@ class Histories(RuleBasedStateMachine):
             assert (token.budget, token.amount) == (key[0], fits.takes[key])
             assert self.keys.setdefault(key, token.key) == token.key
         assert len(set(self.keys.values())) == len(self.keys)
-        self.model.happened += 1
-        self.model.sendings.append(
+        self.model.reserve(
             Sending(
                 record.decision_id,
                 customer,
@@ -244,7 +245,7 @@ class Histories(RuleBasedStateMachine):
                 self.model.programs[record.program],
                 self.model.now_ms,
                 fits,
-                self.model.happened,
+                self.model.happened + 1,
             )
         )
         self.forms.seen["queued" if reservation.send_at_ms else "contact"] += 1
@@ -258,7 +259,11 @@ class Histories(RuleBasedStateMachine):
     def ask_again(self, back: int) -> None:
         """The same request gets the same answer, and takes nothing."""
         request, decision_id = self.requests[-min(back, len(self.requests))]
-        assert self.services.decisions.decide(request).record.decision_id == decision_id
+        answer = self.services.decisions.decide(request)
+        assert answer.record.decision_id == decision_id
+        for sending in [s for s in self.model.sendings if s.decision_id == decision_id]:
+            over = sending.status == "LAPSED" or self.model.now_ms > sending.fits.until_ms
+            assert (answer.withheld is not None) == (sending.stopped or bool(sending.told) or over)
 
     @rule(customer=customers, names=asked, draw=draws, ahead=st.sampled_from([0, HOUR, 9 * HOUR]))
     def what_if(self, customer: Customer, names: tuple[str, ...], draw: float, ahead: int) -> None:
@@ -310,23 +315,35 @@ class Histories(RuleBasedStateMachine):
         def reported() -> bool:
             result = self.services.feedback.report_activation(sending.decision_id, ActivationStatus(status), at_ms)
             lapsed = self.model.now_ms > sending.fits.until_ms + GRACE
-            assert result.late == (max(at_ms, sending.decided_ms) > sending.fits.until_ms or lapsed)
+            is_late = max(at_ms, sending.decided_ms) > sending.fits.until_ms or lapsed
+            assert result.late == (is_late and sending.sent_ms is None)
+            if not result.duplicate:
+                assert result.contradicts == self.model.contradicted(sending, status)
+                self.forms.seen["contradicted"] += result.contradicts is not None
             return not result.duplicate
 
         if at_ms > self.model.now_ms + TOLERANCE or at_ms < sending.decided_ms - TOLERANCE:
             with pytest.raises(InvalidRequest):
                 reported()
             return
-        is_news = self.model.accepts(sending, status)
-        if is_news is None:
-            with pytest.raises(Conflict):
-                reported()
-            self.forms.seen["conflict"] += 1
-            return
+        is_news = status not in sending.told
         assert reported() == is_news
         if is_news:
             self.model.report(sending, status, at_ms)
             self.forms.seen[f"{status} {'in time' if sending.in_time else ''}".strip()] += 1
+
+    @precondition(lambda self: self.model.sendings)
+    @rule(back=st.integers(1, 6), sends=st.booleans())
+    def confirm(self, back: int, sends: bool) -> None:
+        """A runner asks just before it sends, and may send in spite of the answer."""
+        sending = self.model.sendings[-min(back, len(self.model.sendings))]
+        self.touched = sending.customer
+        expected = self.model.confirms(sending)
+        said = self.services.sending.confirm(sending.decision_id)
+        assert said.verdict.value == expected, f"{said}, for {sending}"
+        self.forms.seen[f"confirmed: {expected}"] += 1
+        if sends:
+            self._report(sending, "SENT", self.model.now_ms)
 
     @rule(
         customer=customers,
@@ -354,8 +371,10 @@ class Histories(RuleBasedStateMachine):
             decision_id=of.decision_id if of else "",
             channel=channel,
         )
-        assert self.services.feedback.record_outcomes([made]) == (1, 0)
-        assert self.services.feedback.record_outcomes([made]) == (0, 1)
+        assert self.services.feedback.record_outcomes([made]) == Receipt(1, 0)
+        assert self.services.feedback.record_outcomes([made]) == Receipt(0, 1)
+        other = self.services.feedback.record_outcomes([replace(made, value=7.0)])
+        assert (other.recorded, len(other.refused)) == (0, 1)
         self.model.outcome(customer, name, channel, at_ms, of)
 
     @rule(customer=customers, channel=st.one_of(channels, st.just("*")), hours=st.sampled_from([1, 1, 5, 30, None]))

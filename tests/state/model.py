@@ -5,7 +5,7 @@ It reads the published documents as people write them, and shares nothing with t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, inf
@@ -18,6 +18,7 @@ LONGEST_QUEUE = 31 * DAY
 READ_AHEAD = {"hour": DAY}
 SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 KEPT_TIMES = 64
+SENT = ("SENT", "DELIVERED", "BOUNCED")
 
 Document = dict[str, Any]
 Key = tuple[str, str, Label]
@@ -60,6 +61,7 @@ class Sending:
     """One decision to contact a customer, and what became of it.
 
     sent_ms: None if it was not sent. in_time: sent within its span, and reported while it held its slot.
+    told: the statuses reported, in their order. stopped: it must not be sent, and whoever asks is told so.
     decided, reported: when, in the order of everything that happened.
     """
 
@@ -76,6 +78,8 @@ class Sending:
     status: str = "RESERVED"
     sent_ms: int | None = None
     in_time: bool = False
+    told: list[str] = field(default_factory=list)
+    stopped: bool = False
 
     @property
     def tags(self) -> list[str]:
@@ -123,9 +127,12 @@ class Model:
 
     # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def verdict(self, customer: Customer, program: str, action: Document, commits: bool = False) -> Fits | Objection:
+    def verdict(
+        self, customer: Customer, program: str, action: Document, commits: bool = False, lease_ms: int | None = None
+    ) -> Fits | Objection:
         """Whether a contact is allowed now, by the documents in force.
 
+        lease_ms: for how long it may be sent; the program's lease by default.
         commits: judge budgets however far ahead; before, only periods that begin within READ_AHEAD are.
         """
         document, channel = self.programs[program], action["channel"]
@@ -138,7 +145,7 @@ class Model:
             return Objection(reason)
         if self.is_paused(customer, program, action):
             return Objection("SUPPRESSED_BY_OUTCOME")
-        span = self.span(customer, document, channel)
+        span = self.span(customer, document, channel, lease_ms)
         if isinstance(span, Objection):
             return span
         rules = [("", cap) for cap in self.policy["caps"]] + [(program, cap) for cap in document["caps"]]
@@ -208,25 +215,30 @@ class Model:
         return None
 
     def is_paused(self, customer: Customer, program: str, action: Document) -> bool:
-        for rule in self.policy["pause_on"]:
-            within, lasts = duration_ms(rule["within"]), duration_ms(rule["for"])
-            for thing in things(rule["pauses"], program, action, action["channel"]):
-                asked = (customer.id, rule["pauses"], rule["outcome"], thing)
-                times = sorted(at for *what, at in self.counted if tuple(what) == asked)[-KEPT_TIMES:]
-                for at in times:
-                    together = sum(at - within < other <= at for other in times)
-                    if together >= rule["count"] and self.now_ms < at + lasts:
-                        return True
-        return False
+        return any(
+            self.now_ms < self.paused_until(customer, rule, thing)
+            for rule in self.policy["pause_on"]
+            for thing in things(rule["pauses"], program, action, action["channel"])
+        )
 
-    def span(self, customer: Customer, document: Document, channel: str) -> tuple[int, int] | Objection:
+    def paused_until(self, customer: Customer, rule: Document, thing: str) -> float:
+        """When the pause of a thing by a rule ends, or ended; never, if it never began."""
+        within, lasts = duration_ms(rule["within"]), duration_ms(rule["for"])
+        asked = (customer.id, rule["pauses"], rule["outcome"], thing)
+        times = sorted(at for *what, at in self.counted if tuple(what) == asked)[-KEPT_TIMES:]
+        ends = [at + lasts for at in times if sum(at - within < other <= at for other in times) >= rule["count"]]
+        return max(ends, default=-inf)
+
+    def span(
+        self, customer: Customer, document: Document, channel: str, lease_ms: int | None = None
+    ) -> tuple[int, int] | Objection:
         """From now or the end of quiet hours, for the lease, but not into the next quiet hours."""
         rests = [
             quiet
             for quiet in (*self.policy["quiet_hours"], *document["quiet_hours"])
             if channel in quiet.get("channels", [channel])
         ]
-        lease = duration_ms(document["lease"])
+        lease = duration_ms(document["lease"]) if lease_ms is None else lease_ms
         if not rests:
             return self.now_ms, self.now_ms + lease
         if customer.timezone is None:
@@ -306,48 +318,104 @@ class Model:
 
     # ── What became of it ─────────────────────────────────────────────────────────────────────────────────
 
-    def accepts(self, sending: Sending, status: str) -> bool | None:
-        """Whether a report says something new; None if it contradicts what is known."""
-        after_sent = ("DELIVERED", "BOUNCED")
-        if sending.status == "RESERVED" or (sending.status == "SENT" and status in after_sent):
-            return True
-        if sending.status == status or (sending.status in after_sent and status == "SENT"):
-            return False
+    def contradicted(self, sending: Sending, status: str) -> str | None:
+        """The latest report that cannot be true together with this one."""
+        for known in reversed(sending.told):
+            if (known in SENT) != (status in SENT) or (known, status) == ("BOUNCED", "DELIVERED"):
+                return known
         return None
 
     def report(self, sending: Sending, status: str, at_ms: int) -> None:
-        """A report that says something new."""
+        """A report that says something new: that it was sent wins, and of its fates the latest."""
         self.happened += 1
-        if status in ("FAILED", "SKIPPED"):
-            sending.status = status
+        held_its_slot = sending.status == "RESERVED"
+        sending.told.append(status)
+        if status not in SENT:
+            if sending.sent_ms is None:
+                sending.status = status
             return
-        if sending.status == "RESERVED":
+        fits, is_first = sending.fits, sending.sent_ms is None
+        if is_first or status == "SENT":
             sending.sent_ms = max(at_ms, sending.decided_ms)
-            fits = sending.fits
             on_time = fits.from_ms <= sending.sent_ms <= fits.until_ms
-            # By the latest time that the clock ever showed: what had lapsed then may have been given away.
-            sending.in_time = on_time and self.latest_ms <= fits.until_ms + GRACE
-            sending.reported = self.happened
-        sending.status = status
+            if is_first:
+                # By the latest time that the clock ever showed: what had lapsed then may have been given away.
+                sending.in_time = on_time and held_its_slot and self.latest_ms <= fits.until_ms + GRACE
+                sending.reported = self.happened
+            else:
+                sending.in_time = sending.in_time and on_time
+        fates = [told for told in sending.told if told in SENT and told != "SENT"]
+        sending.status = fates[-1] if fates else "SENT"
+
+    def reserve(self, sending: Sending) -> None:
+        """A decision to contact. What had lapsed by then is over for good."""
+        self.happened += 1
+        for other in self.sendings:
+            if other.customer is sending.customer and other.status == "RESERVED" and not other.may_come(self.now_ms):
+                other.status = "LAPSED"
+        self.sendings.append(sending)
+
+    def revoke(self, customer: Customer, concerns: Callable[[Sending], bool]) -> None:
+        """What is reserved and concerned must not be sent any more."""
+        for sending in self.sendings:
+            if sending.customer is customer and sending.status == "RESERVED" and concerns(sending):
+                sending.status, sending.stopped = "REVOKED", True
+
+    def confirms(self, sending: Sending) -> str:
+        """What a runner is told that asks whether to send now. A STOP frees the slot."""
+        if sending.stopped or sending.told:
+            return "STOP"
+        answer, status = self._confirms(sending)
+        if answer == "STOP":
+            sending.stopped = True
+            sending.status = status
+        return answer
+
+    def _confirms(self, sending: Sending) -> tuple[str, str]:
+        until_ms = sending.fits.until_ms
+        if sending.status == "LAPSED" or self.now_ms > until_ms:
+            return "STOP", "LAPSED"
+        actions = [a for a in self.programs[sending.program]["actions"] if a["id"] == sending.action["id"]]
+        if not actions:
+            return "STOP", "REVOKED"
+        place = self.sendings.index(sending)
+        self.sendings.pop(place)
+        fits = self.verdict(sending.customer, sending.program, actions[0], lease_ms=until_ms - self.now_ms)
+        self.sendings.insert(place, sending)
+        if isinstance(fits, Objection) or fits.from_ms > until_ms:
+            return "STOP", "REVOKED"
+        return ("GO" if fits.from_ms == self.now_ms else "WAIT"), sending.status
 
     def outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
-        """It suppresses, and is counted under whatever a rule in force may pause for it."""
+        """It suppresses, and counts under whatever a rule in force may pause for it; both revoke what is reserved."""
         for rule in self.policy["suppress_on"]:
             if rule["outcome"] == name:
                 on = "*" if rule["channels"] == "all" or not channel else channel
                 until = at_ms + duration_ms(rule["for"]) if "for" in rule else inf
                 key = (customer.id, on, "SUPPRESSED_BY_OUTCOME")
+                if until > self.now_ms and until > self.suppressed.get(key, -inf):
+                    self.revoke(customer, lambda s, on=on: on in ("*", s.action["channel"]))
                 self.suppressed[key] = max(until, self.suppressed.get(key, -inf))
         of = of if of is not None and of.customer is customer else None
         program, action = (of.program, of.action) if of is not None else ("", None)
         on = channel or (action["channel"] if action is not None else "")
-        kinds = dict.fromkeys(rule["pauses"] for rule in self.policy["pause_on"] if rule["outcome"] == name)
-        for kind in kinds:
-            for thing in things(kind, program, action, on):
-                self.counted.append((customer.id, kind, name, thing, at_ms))
+        rules = [rule for rule in self.policy["pause_on"] if rule["outcome"] == name]
+        counted = {(rule["pauses"], thing) for rule in rules for thing in things(rule["pauses"], program, action, on)}
+        before = [(r, t, self.paused_until(customer, r, t)) for r in rules for k, t in counted if k == r["pauses"]]
+        self.counted += [(customer.id, kind, name, thing, at_ms) for kind, thing in counted]
+        for rule, thing, until in before:
+            if self.now_ms < self.paused_until(customer, rule, thing) != until:
+                self.revoke(
+                    customer,
+                    lambda s, rule=rule: any(
+                        self.now_ms < self.paused_until(customer, rule, own)
+                        for own in things(rule["pauses"], s.program, s.action, s.action["channel"])
+                    ),
+                )
 
     def suppress(self, customer: Customer, channel: str, until: float) -> None:
         self.suppressed[customer.id, channel, "SUPPRESSED"] = until
+        self.revoke(customer, lambda s: channel in ("*", s.action["channel"]))
 
     def unsuppress(self, customer: Customer, channel: str) -> bool:
         """Whether there was anything to lift, in force or over."""

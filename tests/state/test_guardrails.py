@@ -48,7 +48,19 @@ def run(forms: Forms, steps: int) -> None:
 
 
 EVERYTHING = {
-    *("contact", "queued", "race lost", "conflict", "SENT in time", "SENT", "BOUNCED in time", "FAILED"),
+    *(
+        "contact",
+        "queued",
+        "race lost",
+        "contradicted",
+        "confirmed: GO",
+        "confirmed: STOP",
+        "confirmed: WAIT",
+        "SENT in time",
+        "SENT",
+        "BOUNCED in time",
+        "FAILED",
+    ),
     *("NO_CONSENT", "SUPPRESSED", "SUPPRESSED_BY_OUTCOME", "TIMEZONE_UNKNOWN"),
     *("QUIET_HOURS", "FREQUENCY_CAP", "VOLUME_LIMIT"),
 }

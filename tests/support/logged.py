@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from decision_service.application.ports import EntryKind, LogEntry
+from decision_service.application.ports import EntryKind, LogBody, LogEntry
 from decision_service.core.model.customer import CustomerState
 from decision_service.core.model.program import Group, LearningMode
 from decision_service.core.model.reasons import Reason
@@ -24,6 +24,7 @@ from decision_service.core.model.record import (
     Reservation,
     ServedFeatures,
 )
+from decision_service.core.model.sending import Confirmation, Preference
 from decision_service.core.model.values import NO_ACTION
 
 T0 = 1_700_000_000_000
@@ -32,8 +33,9 @@ KIND_OF = {
     Activation: EntryKind.ACTIVATIONS,
     Outcome: EntryKind.OUTCOMES,
     Event: EntryKind.EVENTS,
+    Confirmation: EntryKind.CONFIRMATIONS,
+    Preference: EntryKind.CONTACT_PREFERENCES,
 }
-Body = DecisionRecord | Activation | Outcome | Event
 
 
 def decision(
@@ -111,7 +113,7 @@ class ListLog:
         self._next = [1] * shards
         self.entries: list[LogEntry] = []
 
-    def add(self, *bodies: Body, shard: int | None = None) -> Sequence[LogEntry]:
+    def add(self, *bodies: LogBody, shard: int | None = None) -> Sequence[LogEntry]:
         """Append bodies, each to its customer's shard unless one is given; the new entries."""
         added = []
         for body in bodies:

@@ -69,6 +69,7 @@ class World:
         )
         self.service, self.feedback = services.decisions, services.feedback
         self.inquiry, self.administration = services.inquiry, services.administration
+        self.sending = services.sending
         return self.service
 
     def decide(self, request_id: str = "r", customer: str = "c", **changes: object) -> DecisionRecord:

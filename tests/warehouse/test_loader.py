@@ -13,10 +13,18 @@ from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import EntryKind, Warehouse
 from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 from decision_service.warehouse.loader import LoadReport, drain, load_once, run_loader
-from tests.support.logged import ListLog, activation, decision, event, outcome
+from tests.support.logged import T0, ListLog, activation, decision, event, outcome
 
-KEYS = {"decisions": "decision_id", "activations": "decision_id", "outcomes": "outcome_id", "events": "event_id"}
+KEYS = {
+    "decisions": "decision_id",
+    "activations": "decision_id",
+    "outcomes": "outcome_id",
+    "events": "event_id",
+    "confirmations": "decision_id",
+    "contact_preferences": "customer_id",
+}
 
 
 @pytest.fixture(params=["memory", "lakehouse"])
@@ -34,6 +42,8 @@ def filled() -> ListLog:
             activation(f"d{i}", customer_id=customer),
             outcome(f"o{i}", 2, customer),
             event(f"e{i}", customer),
+            Confirmation(f"d{i}", customer, Verdict.GO, T0, until_ms=T0 + 60_000),
+            Preference(customer, PreferenceKind.LIFT, "email", T0, author="ann"),
         )
     return log
 
@@ -45,7 +55,8 @@ def contents(warehouse: Warehouse) -> dict[str, list[str]]:
     }
 
 
-COMPLETE = {table: [f"{table[0].replace('a', 'd')}{i}" for i in range(5)] for table in KEYS}
+FIRST = {"decision_id": "d", "outcome_id": "o", "event_id": "e", "customer_id": "c"}
+COMPLETE = {table: [f"{FIRST[key]}{i}" for i in range(5)] for table, key in KEYS.items()}
 
 
 class Crash(Exception):
@@ -83,7 +94,7 @@ def test_one_round_loads_every_kind_and_trims(warehouse: Warehouse) -> None:
     log = filled()
     report = load_once(log, warehouse, 100)
     assert report == LoadReport(dict.fromkeys(EntryKind, 5), skipped=0, backlog=0, full=False)
-    assert report.rows == 20
+    assert report.rows == 30
     assert contents(warehouse) == COMPLETE
     assert load_once(log, warehouse, 100) == LoadReport({}, skipped=0, backlog=0, full=False)
 
@@ -94,7 +105,7 @@ def test_a_round_is_bounded_per_shard(warehouse: Warehouse) -> None:
     report = load_once(log, warehouse, 2)
     assert report.full
     assert report.rows == 6
-    assert report.backlog == 14
+    assert report.backlog == 24
     assert drain(log, warehouse, 2) == {kind: 5 - report.loaded.get(kind, 0) for kind in EntryKind}
     assert contents(warehouse) == COMPLETE
 

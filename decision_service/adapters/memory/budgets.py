@@ -15,6 +15,7 @@ from decision_service.core.model.record import Token
 class _Counter:
     spent: int = 0
     tokens: dict[str, tuple[int, int]] = field(default_factory=dict)  # decision → amount, when its lease lapses
+    released: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def level(self, now_ms: int) -> int:
         return self.spent + sum(amount for amount, lapses_ms in self.tokens.values() if now_ms <= lapses_ms)
@@ -58,7 +59,9 @@ class MemoryBudgets:
                 missing.append(token)
             for token in missing:
                 lapses_ms = max(now_ms, until_ms) + REPORT_GRACE_MS
-                self._counters[token.key].tokens[decision_id] = (token.amount, lapses_ms)
+                counter = self._counters[token.key]
+                counter.tokens[decision_id] = (token.amount, lapses_ms)
+                counter.released.pop(decision_id, None)
             return None
 
     def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
@@ -66,11 +69,13 @@ class MemoryBudgets:
         with self._lock:
             for token in tokens:
                 counter = self._counters[token.key]
-                if counter.tokens.pop(decision_id, None) is not None:
-                    counter.spent += token.amount
+                for held in (counter.tokens, counter.released):
+                    counter.spent += held.pop(decision_id, (0, 0))[0]
 
     def release(self, decision_id: str, tokens: Sequence[Token]) -> None:
         """See the port."""
         with self._lock:
             for token in tokens:
-                self._counters[token.key].tokens.pop(decision_id, None)
+                counter = self._counters[token.key]
+                if (held := counter.tokens.pop(decision_id, None)) is not None:
+                    counter.released[decision_id] = held

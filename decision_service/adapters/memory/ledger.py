@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from decision_service.application.ports import Committed, Earlier, EntryKind, LedgerRead, LogEntry, Moved
-from decision_service.core.guardrails.effects import FATES, is_news
-from decision_service.core.model.customer import (
-    MAX_RECENT_EVENTS,
-    Contact,
-    ContactStatus,
-    CustomerState,
-    EventCounter,
-    Suppression,
+from decision_service.application.ports import (
+    Committed,
+    Dealings,
+    Earlier,
+    EntryKind,
+    LedgerRead,
+    LogBody,
+    LogEntry,
+    Moved,
+    Recorded,
 )
+from decision_service.core.model.customer import Contact, CustomerState, EventCounter
 from decision_service.core.model.errors import NotFound
-from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome
+from decision_service.core.model.record import (
+    Activation,
+    ActivationStatus,
+    DecisionRecord,
+    Event,
+    Outcome,
+    digest_of,
+    identity,
+)
+from decision_service.core.model.sending import Change, Confirmation, Verdict
 
 
 class _Ready:
@@ -27,10 +38,6 @@ class _Ready:
 
     def result(self) -> LedgerRead:
         return self._read
-
-
-def _end(suppression: Suppression) -> float:
-    return float("inf") if suppression.until_ms is None else suppression.until_ms
 
 
 class MemoryLedger:
@@ -43,8 +50,9 @@ class MemoryLedger:
         self._states: dict[str, CustomerState] = {}
         self._requests: dict[tuple[str, str], DecisionRecord] = {}
         self._decisions: dict[str, DecisionRecord] = {}
-        self._activations: dict[str, ActivationStatus] = {}
-        self._occurred: set[tuple[str, str, str]] = set()
+        self._reported: dict[str, tuple[ActivationStatus, ...]] = {}
+        self._stopped: dict[str, Confirmation] = {}
+        self._occurred: dict[tuple[str, ...], str] = {}
         self._log: list[LogEntry] = []
         self._sequence = 0
 
@@ -59,18 +67,18 @@ class MemoryLedger:
             return _Ready(LedgerRead(self.state(customer_id), self._requests.get((customer_id, request_id))))
 
     def commit(
-        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
+        self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()
     ) -> Committed | Moved | Earlier:
         """See the port."""
         request = (record.request.customer_id, record.request.request_id)
         with self._lock:
             if earlier := self._requests.get(request):
                 return Earlier(earlier)
-            if reserve is not None:
+            if contacts:
                 state = self.state(request[0])
                 if state.version != expected_version:
                     return Moved(state)
-                self._set_contacts(request[0], {reserve.decision_id, *drop}, reserve)
+                self._states[request[0]] = _moved(_with_contacts(state, contacts, drop))
             self._requests[request] = self._decisions[record.decision_id] = record
             self._append(EntryKind.DECISIONS, record)
             return Committed()
@@ -82,59 +90,69 @@ class MemoryLedger:
         except KeyError:
             raise NotFound("decision", decision_id) from None
 
-    def activate(self, activation: Activation, contact: Contact | None) -> bool:
+    def dealings(self, customer_id: str, decision_id: str) -> Dealings:
         """See the port."""
         with self._lock:
-            if not is_news(self._activations.get(activation.decision_id), activation):
-                return False
-            self._activations[activation.decision_id] = activation.status
-            if contact is not None:
-                state = self.state(activation.customer_id)
-                before = next((c for c in state.contacts if c.decision_id == activation.decision_id), contact)
-                if before.status is ContactStatus.SENT and activation.status in FATES:
-                    contact = replace(before, status=contact.status)  # the time of sending stays
-                self._set_contacts(activation.customer_id, {activation.decision_id}, contact)
-            self._append(EntryKind.ACTIVATIONS, activation)
-            return True
+            return Dealings(
+                self.state(customer_id), self._reported.get(decision_id, ()), self._stopped.get(decision_id)
+            )
+
+    def activate(
+        self, activation: Activation, contact: Contact | None, before: Sequence[ActivationStatus]
+    ) -> Sequence[ActivationStatus]:
+        """See the port."""
+        with self._lock:
+            known = self._reported.get(activation.decision_id, ())
+            if known == tuple(before):
+                self._reported[activation.decision_id] = (*known, activation.status)
+                if contact is not None:
+                    state = self.state(activation.customer_id)
+                    self._states[activation.customer_id] = _moved(_with_contacts(state, [contact]))
+                self._append(EntryKind.ACTIVATIONS, activation)
+            return known
 
     def add_outcome(
-        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
-    ) -> bool:
+        self,
+        outcome: Outcome,
+        counters: Sequence[str] = (),
+        change: Change | None = None,
+        expected_version: int = 0,
+        *,
+        counted: bool = True,
+    ) -> Recorded | Moved:
         """See the port."""
         with self._lock:
-            if not self._occur(EntryKind.OUTCOMES, outcome.outcome_id, outcome, counters):
-                return False
+            known = self._known(EntryKind.OUTCOMES, outcome)
+            if known is not Recorded.NEW:
+                return known
             state = self.state(outcome.customer_id)
-            held = {(s.channel, s.reason): s for s in state.suppressions}
-            for suppression in suppressions:
-                other = held.get((suppression.channel, suppression.reason))
-                if other is None or _end(other) < _end(suppression):
-                    held[suppression.channel, suppression.reason] = suppression
-            if suppressions or counters:
-                self._set_suppressions(outcome.customer_id, held.values())
-            return True
+            is_compared = bool(counters) or change is not None
+            if is_compared and state.version != expected_version:
+                return Moved(state)
+            self._note(EntryKind.OUTCOMES, outcome)
+            if counted:
+                self._states[outcome.customer_id] = _with_counts(state, outcome, counters)
+            self._apply(outcome.customer_id, change or Change(), moves=is_compared)
+            return Recorded.NEW
 
-    def add_event(self, event: Event) -> bool:
+    def add_event(self, event: Event, *, counted: bool = True) -> Recorded:
         """See the port."""
         with self._lock:
-            return self._occur(EntryKind.EVENTS, event.event_id, event)
+            known = self._known(EntryKind.EVENTS, event)
+            if known is Recorded.NEW:
+                self._note(EntryKind.EVENTS, event)
+                if counted:
+                    self._states[event.customer_id] = _with_counts(self.state(event.customer_id), event)
+            return known
 
-    def suppress(self, customer_id: str, suppression: Suppression) -> None:
+    def change(self, customer_id: str, change: Change, expected_version: int) -> Moved | None:
         """See the port."""
         with self._lock:
-            held = {(s.channel, s.reason): s for s in self.state(customer_id).suppressions}
-            held[suppression.channel, suppression.reason] = suppression
-            self._set_suppressions(customer_id, held.values())
-
-    def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """See the port."""
-        with self._lock:
-            held = self.state(customer_id).suppressions
-            kept = [s for s in held if s.channel != channel]
-            if len(kept) == len(held):
-                return False
-            self._set_suppressions(customer_id, kept)
-            return True
+            state = self.state(customer_id)
+            if state.version != expected_version:
+                return Moved(state)
+            self._apply(customer_id, change, moves=change.moves)
+            return None
 
     def state(self, customer_id: str) -> CustomerState:
         """See the port."""
@@ -154,33 +172,47 @@ class MemoryLedger:
         """See the port."""
         return len(self._log)
 
-    def _set_suppressions(self, customer_id: str, suppressions: Iterable[Suppression]) -> None:
+    def _apply(self, customer_id: str, change: Change, moves: bool) -> None:
         state = self.state(customer_id)
-        ordered = tuple(sorted(suppressions, key=lambda s: (s.channel, s.reason)))
-        self._states[customer_id] = replace(state, version=state.version + 1, suppressions=ordered)
+        held = {(s.channel, s.reason): s for s in state.suppressions if s.channel not in change.lifted}
+        held |= {(s.channel, s.reason): s for s in change.suppressions}
+        suppressions = tuple(sorted(held.values(), key=lambda s: (s.channel, s.reason)))
+        changed = replace(_with_contacts(state, change.contacts), suppressions=suppressions)
+        self._states[customer_id] = _moved(changed) if moves else changed
+        for confirmation in change.confirmations:
+            if confirmation.verdict is Verdict.STOP:
+                self._stopped[confirmation.decision_id] = confirmation
+            self._append(EntryKind.CONFIRMATIONS, confirmation)
+        for preference in change.preferences:
+            self._append(EntryKind.CONTACT_PREFERENCES, preference)
 
-    def _set_contacts(self, customer_id: str, without: set[str], contact: Contact | None) -> None:
-        state = self.state(customer_id)
-        contacts = [c for c in state.contacts if c.decision_id not in without]
-        contacts += [contact] if contact is not None else []
-        contacts.sort(key=lambda c: (c.from_ms, c.decision_id))
-        self._states[customer_id] = replace(state, version=state.version + 1, contacts=tuple(contacts))
+    def _known(self, kind: EntryKind, body: Outcome | Event) -> Recorded:
+        digest = self._occurred.get((kind.value, *identity(body)))
+        if digest is None:
+            return Recorded.NEW
+        return Recorded.KNOWN if digest == digest_of(body) else Recorded.OTHER_BODY
 
-    def _occur(self, kind: EntryKind, occurrence_id: str, body: Outcome | Event, counters: Sequence[str] = ()) -> bool:
-        key = (kind.value, body.customer_id, occurrence_id)
-        if key in self._occurred:
-            return False
-        self._occurred.add(key)
-        state = self.state(body.customer_id)
-        events = dict(state.events)
-        for name in {body.name, *counters}:
-            counter = events.get(name, EventCounter(0, ()))
-            times = sorted((*counter.recent_ms, body.occurred_at_ms), reverse=True)[:MAX_RECENT_EVENTS]
-            events[name] = EventCounter(counter.total + 1, tuple(times))
-        self._states[body.customer_id] = replace(state, events=events)
+    def _note(self, kind: EntryKind, body: Outcome | Event) -> None:
+        self._occurred[(kind.value, *identity(body))] = digest_of(body)
         self._append(kind, body)
-        return True
 
-    def _append(self, kind: EntryKind, body: DecisionRecord | Activation | Outcome | Event) -> None:
+    def _append(self, kind: EntryKind, body: LogBody) -> None:
         self._sequence += 1
         self._log.append(LogEntry(0, self._sequence, kind, body))
+
+
+def _moved(state: CustomerState) -> CustomerState:
+    return replace(state, version=state.version + 1)
+
+
+def _with_contacts(state: CustomerState, contacts: Sequence[Contact], drop: Sequence[str] = ()) -> CustomerState:
+    gone = {*drop, *(c.decision_id for c in contacts)}
+    kept = [*(c for c in state.contacts if c.decision_id not in gone), *contacts]
+    return replace(state, contacts=tuple(sorted(kept, key=lambda c: (c.from_ms, c.decision_id))))
+
+
+def _with_counts(state: CustomerState, body: Outcome | Event, counters: Sequence[str] = ()) -> CustomerState:
+    counted = {
+        name: state.events.get(name, EventCounter()).counting(body.occurred_at_ms) for name in {body.name, *counters}
+    }
+    return replace(state, events={**state.events, **counted})

@@ -1,7 +1,8 @@
 """Budgets on Redis: counters beside the ledger, all under one hash tag, so that one script takes every token or none.
 
     nba:{budgets}:n:COUNTER    hash  `used`: spent, or held by a lease that is live at `at` (both as decimal integers)
-    nba:{budgets}:t:COUNTER    zset  "DECISION:AMOUNT" of each token neither spent nor released → when its lease lapses
+    nba:{budgets}:t:COUNTER    zset  "DECISION:AMOUNT" of each token not spent → when its lease lapses; ":0" is appended
+                                     once it was released, as it then counts for nothing
 
 A token counts while its lease is live. So the level at any moment is `used`, less the tokens that lapse between `at`
 and then; or, if a clock has been set back, plus those that had lapsed between then and `at`. Taking moves `at` on, as
@@ -68,6 +69,7 @@ for i = 1, #KEYS, 2 do
     redis.call('ZREMRANGEBYSCORE', KEYS[i + 1], '-inf', string.format('(%.0f', oldest))
     redis.call('HSET', KEYS[i], 'used', string.format('%.0f', used[i] + tonumber(ARGV[arg + 1])), 'at', ARGV[1])
     redis.call('ZADD', KEYS[i + 1], ARGV[2], ARGV[arg])
+    redis.call('ZREM', KEYS[i + 1], ARGV[arg] .. ':0')
     if ARGV[arg + 3] ~= '' then
       redis.call('PEXPIRE', KEYS[i], ARGV[arg + 3])
       redis.call('PEXPIRE', KEYS[i + 1], ARGV[arg + 3])
@@ -81,13 +83,20 @@ return false
 # KEYS (counter, tokens)…  ARGV 'spend' or 'release', (token, amount)…
 _SETTLE = Script("""
 for i = 1, #KEYS, 2 do
-  local lapses = redis.call('ZSCORE', KEYS[i + 1], ARGV[i + 1])
+  local token, released = ARGV[i + 1], ARGV[i + 1] .. ':0'
+  local lapses = redis.call('ZSCORE', KEYS[i + 1], token)
   local at = redis.call('HGET', KEYS[i], 'at')
   if lapses and at then
-    redis.call('ZREM', KEYS[i + 1], ARGV[i + 1])
+    redis.call('ZREM', KEYS[i + 1], token)
     local counted = tonumber(lapses) >= tonumber(at)
     if ARGV[1] == 'spend' and not counted then redis.call('HINCRBY', KEYS[i], 'used', ARGV[i + 2]) end
-    if ARGV[1] == 'release' and counted then redis.call('HINCRBY', KEYS[i], 'used', '-' .. ARGV[i + 2]) end
+    if ARGV[1] == 'release' then
+      if counted then redis.call('HINCRBY', KEYS[i], 'used', '-' .. ARGV[i + 2]) end
+      redis.call('ZADD', KEYS[i + 1], lapses, released)
+    end
+  elseif ARGV[1] == 'spend' and redis.call('ZREM', KEYS[i + 1], released) == 1 then
+    -- It had been given back, and was sent all the same.
+    redis.call('HINCRBY', KEYS[i], 'used', ARGV[i + 2])
   end
 end
 """)

@@ -1,166 +1,42 @@
-"""The ledger on Redis: all keys of a customer, and the log stream its records go to, share one hash tag.
-
-    nba:{sN}:c:CUSTOMER             hash    v → version, c:DECISION → contact, x:REASON:CHANNEL → "until;" suppression,
-                                            e:NAME → "total;ms,ms,…" newest first
-    nba:{sN}:q:CUSTOMER\\0REQUEST    string  log entry of the decision under that request id
-    nba:{sN}:d:DECISION             string  the key above, so that a decision is found by its own id
-    nba:{sN}:a:DECISION             string  the activation status reported
-    nba:{sN}:i:CUSTOMER\\0ID         string  an outcome or event id already recorded
-    nba:{sN}:log                    stream  entries in the order of commit, field `b`
-
-Scripts compare and set; they hold no cap arithmetic. Each touches one hash tag, so one cluster slot, and answers a
-repetition of itself with what the first run did.
-"""
+"""The ledger on Redis. Its keys are in `keys`, what it does in one step in `ledger_scripts`."""
 
 from __future__ import annotations
 
 import secrets
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from decision_service.adapters.redis.keys import Keys, shard_in, shard_of
+from decision_service.adapters.redis.ledger_scripts import ACTIVATE, CHANGE, COMMIT, DEALINGS, OCCUR, RECORD
 from decision_service.adapters.redis.wire import Reply, Script, Wire
-from decision_service.application.ports import Committed, Earlier, LedgerRead, LogEntry, Moved
+from decision_service.application.ports import Committed, Dealings, Earlier, LedgerRead, LogBody, Moved, Recorded
 from decision_service.contract.codec import (
     decode_contact,
     decode_entry,
     decode_suppression,
     encode_contact,
-    encode_contact_status,
     encode_entry,
     encode_suppression,
 )
-from decision_service.core.guardrails.effects import FATES, is_news
-from decision_service.core.model.customer import (
-    MAX_RECENT_EVENTS,
-    Contact,
-    ContactStatus,
-    CustomerState,
-    EventCounter,
-    Suppression,
-)
+from decision_service.core.model.customer import MAX_RECENT_EVENTS, Contact, CustomerState, EventCounter, Suppression
 from decision_service.core.model.errors import NbaError, NotFound
-from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome
+from decision_service.core.model.reasons import Reason
+from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome, digest_of
+from decision_service.core.model.sending import Change, Confirmation, Verdict
 
 _SHARDS = "nba:shards"
 
 _READ = Script("return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}")
 
-# KEYS state, request, decision, log.  ARGV expected version, ttl ms, entry, contact field or '', contact, dropped…
-_COMMIT = Script("""
-local earlier = redis.call('GET', KEYS[2])
-if earlier then return {'earlier', earlier} end
-if ARGV[4] ~= '' then
-  local version = redis.call('HGET', KEYS[1], 'v') or '0'
-  if version ~= ARGV[1] then return {'moved', redis.call('HGETALL', KEYS[1])} end
-  redis.call('HSET', KEYS[1], ARGV[4], ARGV[5])
-  for i = 6, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
-  redis.call('HINCRBY', KEYS[1], 'v', 1)
-end
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
-redis.call('SET', KEYS[3], KEYS[2], 'PX', ARGV[2])
-redis.call('XADD', KEYS[4], '*', 'b', ARGV[3])
-return {'committed'}
-""")
-
-# KEYS state, activation, log.  ARGV status, ttl ms, entry, contact field, contact or '', status field of a fate or ''
-_ACTIVATE = Script("""
-local before = redis.call('GET', KEYS[2])
-local follows = before == 'SENT' and ARGV[6] ~= ''
-if before and not follows then return before end
-redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
-if ARGV[5] ~= '' then
-  local sent = follows and redis.call('HGET', KEYS[1], ARGV[4])
-  -- A message followed by one of its fields is that message with the field replaced: the time of sending stays.
-  redis.call('HSET', KEYS[1], ARGV[4], sent and sent .. ARGV[6] or ARGV[5])
-  redis.call('HINCRBY', KEYS[1], 'v', 1)
-end
-redis.call('XADD', KEYS[3], '*', 'b', ARGV[3])
-return false
-""")
-
-# KEYS state, id, log.  ARGV ttl ms, entry, occurred ms, most times kept, most fields, number of counters, counter
-# field…, (suppression field, value)…; of two suppressions of one field the one that holds longer stays.
-_OCCUR = Script("""
-if not redis.call('SET', KEYS[2], '1', 'PX', ARGV[1], 'NX') then return 0 end
-local function count(field, always)
-  local counter = redis.call('HGET', KEYS[1], field)
-  if not counter and not always and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[5]) then return end
-  local total, times = 0, {}
-  if counter then
-    total = tonumber(string.match(counter, '^%d+'))
-    for ms in string.gmatch(string.match(counter, ';(.*)$'), '%-?%d+') do times[#times + 1] = ms end
-  end
-  local at = #times + 1
-  while at > 1 and tonumber(times[at - 1]) < tonumber(ARGV[3]) do at = at - 1 end
-  table.insert(times, at, ARGV[3])
-  while #times > tonumber(ARGV[4]) do table.remove(times) end
-  redis.call('HSET', KEYS[1], field, (total + 1) .. ';' .. table.concat(times, ','))
-end
-local function until_ms(value)
-  local text = string.match(value, '^([^;]*);')
-  return text == '' and math.huge or tonumber(text)
-end
-local last = 6 + tonumber(ARGV[6])
-for i = 7, last do count(ARGV[i], i > 7) end
-for i = last + 1, #ARGV, 2 do
-  local held = redis.call('HGET', KEYS[1], ARGV[i])
-  if not held or until_ms(held) < until_ms(ARGV[i + 1]) then redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-end
-if #ARGV > 7 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
-redis.call('XADD', KEYS[3], '*', 'b', ARGV[2])
-return 1
-""")
-
-_SUPPRESS = Script("""
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-return redis.call('HINCRBY', KEYS[1], 'v', 1)
-""")
-
-_UNSUPPRESS = Script("""
-local lifted = redis.call('HDEL', KEYS[1], unpack(ARGV))
-if lifted > 0 then redis.call('HINCRBY', KEYS[1], 'v', 1) end
-return lifted
-""")
-
-_READ_BYTES = 32 * 1024 * 1024
-"""About how much of the log one read brings into memory."""
-
 _MOST_FIELDS = 2_000
 """Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state. What
 pauses go by is counted all the same, as a guardrail must not give way to noise."""
 
-_SEQUENCE_BITS = 20  # Redis numbers entries of one millisecond from 0; a million of them does not happen
+_SUPPRESSION_REASONS = (Reason.SUPPRESSED, Reason.SUPPRESSED_BY_OUTCOME)
 
 
 class UnsafeLedger(NbaError):
     """The server could lose or evict what it acknowledged."""
-
-
-def shard_of(customer_id: str, shards: int) -> int:
-    """The customer's shard in [0, shards): CRC-32 of the id, the same in every process."""
-    return zlib.crc32(customer_id.encode()) % shards
-
-
-class _Keys:
-    def __init__(self, shard: int) -> None:
-        self._tag = f"nba:{{s{shard}}}"
-        self.log = f"{self._tag}:log"
-
-    def customer(self, customer_id: str) -> str:
-        return f"{self._tag}:c:{customer_id}"
-
-    def request(self, customer_id: str, request_id: str) -> str:
-        return f"{self._tag}:q:{customer_id}\0{request_id}"
-
-    def decision(self, decision_id: str) -> str:
-        return f"{self._tag}:d:{decision_id}"
-
-    def activation(self, decision_id: str) -> str:
-        return f"{self._tag}:a:{decision_id}"
-
-    def occurrence(self, customer_id: str, occurrence_id: str) -> str:
-        return f"{self._tag}:i:{customer_id}\0{occurrence_id}"
 
 
 class _PendingRead:
@@ -177,7 +53,7 @@ class RedisLedger:
 
     def __init__(self, url: str, shards: int, deadline_ms: int, retention_s: int) -> None:
         self._wire = Wire(url, deadline_ms, "ledger")
-        self._keys = [_Keys(shard) for shard in range(shards)]
+        self._keys = [Keys(shard) for shard in range(shards)]
         self._retention_ms = retention_s * 1000
 
     def claim_shards(self) -> None:
@@ -196,7 +72,7 @@ class RedisLedger:
             UnsafeLedger: this ledger was made with another number of shards: customers would be looked for where
                 they are not, their contacts forgotten and their log entries never loaded.
         """
-        _check_shards(self._wire, len(self._keys))
+        check_shards(self._wire, len(self._keys))
 
     def check_durability(self) -> list[str]:
         """What is unsafe about the server's settings, one sentence each; empty if nothing is.
@@ -225,17 +101,24 @@ class RedisLedger:
         return _PendingRead(self._wire.begin(*command, script=_READ))
 
     def commit(
-        self, record: DecisionRecord, reserve: Contact | None, expected_version: int, drop: Sequence[str] = ()
+        self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()
     ) -> Committed | Moved | Earlier:
         """See the port."""
         request = record.request
         keys = self._of(request.customer_id)
         state, earlier = keys.customer(request.customer_id), keys.request(request.customer_id, request.request_id)
-        contact = ["", ""] if reserve is None else [f"c:{reserve.decision_id}", encode_contact(reserve)]
+        fields = [part for contact in contacts for part in (f"c:{contact.decision_id}", encode_contact(contact))]
         kind, *rest = self._wire.run(
-            _COMMIT,
+            COMMIT,
             [state, earlier, keys.decision(record.decision_id), keys.log],
-            [expected_version, self._retention_ms, encode_entry(record), *contact, *(f"c:{d}" for d in drop)],
+            [
+                expected_version,
+                self._retention_ms,
+                encode_entry(record),
+                len(contacts),
+                *fields,
+                *(f"c:{d}" for d in drop),
+            ],
         )
         if kind == b"committed":
             return Committed()
@@ -243,79 +126,107 @@ class RedisLedger:
 
     def record(self, decision_id: str) -> DecisionRecord:
         """See the port."""
-        pointer = self._wire.call("GET", self._by_decision(decision_id).decision(decision_id))
-        entry = None if pointer is None else self._wire.call("GET", pointer)
+        entry = self._wire.run(RECORD, [self._by_decision(decision_id).decision(decision_id)], [])
         if entry is None:
             raise NotFound(
                 "decision", decision_id, "the ledger forgets after its retention; `nba explain` asks the warehouse"
             )
         return _record(entry)
 
-    def activate(self, activation: Activation, contact: Contact | None) -> bool:
+    def dealings(self, customer_id: str, decision_id: str) -> Dealings:
+        """See the port."""
+        keys = self._of(customer_id)
+        fields, reported, stopped = self._wire.run(
+            DEALINGS, [keys.customer(customer_id), keys.reported(decision_id), keys.stopped(decision_id)], []
+        )
+        return Dealings(_state(fields), _statuses(reported or b""), None if stopped is None else _stop(stopped))
+
+    def activate(
+        self, activation: Activation, contact: Contact | None, before: Sequence[ActivationStatus]
+    ) -> Sequence[ActivationStatus]:
         """See the port."""
         keys = self._of(activation.customer_id)
-        status = activation.status
-        before = self._wire.run(
-            _ACTIVATE,
-            [keys.customer(activation.customer_id), keys.activation(activation.decision_id), keys.log],
+        known = self._wire.run(
+            ACTIVATE,
+            [keys.customer(activation.customer_id), keys.reported(activation.decision_id), keys.log],
             [
-                status.value,
+                ",".join(before),
+                ",".join((*before, activation.status)),
                 self._retention_ms,
                 encode_entry(activation),
                 f"c:{activation.decision_id}",
                 "" if contact is None else encode_contact(contact),
-                encode_contact_status(ContactStatus(status.value)) if status in FATES else "",
             ],
         )
-        return is_news(None if before is None else ActivationStatus(before.decode()), activation)
+        return _statuses(known)
 
     def add_outcome(
-        self, outcome: Outcome, suppressions: Sequence[Suppression] = (), counters: Sequence[str] = ()
-    ) -> bool:
+        self,
+        outcome: Outcome,
+        counters: Sequence[str] = (),
+        change: Change | None = None,
+        expected_version: int = 0,
+        *,
+        counted: bool = True,
+    ) -> Recorded | Moved:
         """See the port."""
-        return self._occur(outcome, f"o{outcome.outcome_id}", counters, suppressions)
+        compared = str(expected_version) if counters or change is not None else ""
+        return self._occur(outcome, counters, change or Change(), compared, counted)
 
-    def add_event(self, event: Event) -> bool:
+    def add_event(self, event: Event, *, counted: bool = True) -> Recorded:
         """See the port."""
-        return self._occur(event, f"e{event.event_id}")
+        recorded = self._occur(event, (), Change(), "", counted)
+        assert isinstance(recorded, Recorded)
+        return recorded
 
     def _occur(
-        self,
-        body: Outcome | Event,
-        dedup_id: str,
-        counters: Sequence[str] = (),
-        suppressions: Sequence[Suppression] = (),
-    ) -> bool:
+        self, body: Outcome | Event, counters: Sequence[str], change: Change, compared: str, counted: bool
+    ) -> Recorded | Moved:
         keys = self._of(body.customer_id)
-        fields = [f"e:{name}" for name in dict.fromkeys((body.name, *counters))]
-        pairs = [part for s in suppressions for part in (_suppression_field(s), _suppression_value(s))]
-        fresh = self._wire.run(
-            _OCCUR,
-            [keys.customer(body.customer_id), keys.occurrence(body.customer_id, dedup_id), keys.log],
+        fields = [f"e:{name}" for name in dict.fromkeys((body.name, *counters))] if counted else []
+        kind, *rest = self._wire.run(
+            OCCUR,
+            [keys.customer(body.customer_id), keys.log, keys.fact(body), *_stopped_keys(keys, change)],
             [
+                digest_of(body),
                 self._retention_ms,
                 encode_entry(body),
                 body.occurred_at_ms,
                 MAX_RECENT_EVENTS,
                 _MOST_FIELDS,
+                compared,
                 len(fields),
                 *fields,
-                *pairs,
+                *self._arguments(change),
             ],
         )
-        return bool(fresh)
+        return Moved(_state(rest[0])) if kind == b"moved" else Recorded(kind.decode())
 
-    def suppress(self, customer_id: str, suppression: Suppression) -> None:
+    def change(self, customer_id: str, change: Change, expected_version: int) -> Moved | None:
         """See the port."""
-        field = _suppression_field(suppression)
-        self._wire.run(
-            _SUPPRESS, [self._of(customer_id).customer(customer_id)], [field, _suppression_value(suppression)]
+        keys = self._of(customer_id)
+        fields = self._wire.run(
+            CHANGE,
+            [keys.customer(customer_id), keys.log, *_stopped_keys(keys, change)],
+            [expected_version, "1" if change.moves else "", *self._arguments(change)],
         )
+        return None if fields is None else Moved(_state(fields))
 
-    def unsuppress(self, customer_id: str, channel: str) -> bool:
-        """See the port."""
-        fields = [f"x:{reason}:{channel}" for reason in ("SUPPRESSED", "SUPPRESSED_BY_OUTCOME")]
-        return bool(self._wire.run(_UNSUPPRESS, [self._of(customer_id).customer(customer_id)], list(fields)))
+    def _arguments(self, change: Change) -> list[Any]:
+        """As `ledger_scripts` applies it. Stops come first among the entries: they are remembered too."""
+        fields = {f"c:{c.decision_id}": encode_contact(c) for c in change.contacts}
+        fields |= {_suppression_field(s): _suppression_value(s) for s in change.suppressions}
+        lifted = [f"x:{reason}:{channel}" for channel in change.lifted for reason in _SUPPRESSION_REASONS]
+        stops = _stops(change)
+        entries: list[LogBody] = [*stops, *(c for c in change.confirmations if c not in stops), *change.preferences]
+        return [
+            self._retention_ms,
+            len(fields),
+            *(part for pair in fields.items() for part in pair),
+            len(lifted),
+            *lifted,
+            *(encode_entry(entry) for entry in entries),
+        ]
 
     def state(self, customer_id: str) -> CustomerState:
         """See the port."""
@@ -325,77 +236,25 @@ class RedisLedger:
         """Close idle connections."""
         self._wire.close()
 
-    def _of(self, customer_id: str) -> _Keys:
+    def _of(self, customer_id: str) -> Keys:
         return self._keys[shard_of(customer_id, len(self._keys))]
 
-    def _by_decision(self, decision_id: str) -> _Keys:
-        try:
-            return self._keys[int(decision_id.partition("-")[0], 16)]
-        except (ValueError, IndexError):
-            raise NotFound("decision", decision_id, "this is not an id that Decide returned") from None
+    def _by_decision(self, decision_id: str) -> Keys:
+        shard = shard_in(decision_id)
+        if not 0 <= shard < len(self._keys):
+            raise NotFound("decision", decision_id, "this is not an id that Decide returned")
+        return self._keys[shard]
 
 
-class RedisLog:
-    """The LogReader port: the loader's end of the same streams."""
+def check_shards(wire: Wire, shards: int) -> None:
+    """Compare the number of shards with what the ledger was made with, writing nothing.
 
-    def __init__(self, url: str, shards: int, deadline_ms: int) -> None:
-        self._wire = Wire(url, deadline_ms, "ledger")
-        self._keys = [_Keys(shard) for shard in range(shards)]
-
-    @property
-    def shards(self) -> int:
-        """How many log streams there are."""
-        return len(self._keys)
-
-    def check_shards(self) -> None:
-        """See `RedisLedger.check_shards`."""
-        _check_shards(self._wire, len(self._keys))
-
-    def read(self, after: Mapping[int, int], limit: int) -> list[LogEntry]:
-        """See the port."""
-        entries: list[LogEntry] = []
-        size = 0
-        for shard, keys in enumerate(self._keys):
-            start = f"({_stream_id(after[shard])}" if shard in after else "-"
-            for stream_id, fields in self._wire.call("XRANGE", keys.log, start, "+", "COUNT", limit):
-                size += len(fields[1])
-                entries.append(LogEntry(shard, _sequence(stream_id), *decode_entry(fields[1])))
-            if size > _READ_BYTES:
-                break  # the other shards have their turn when this is loaded and trimmed
-        return entries
-
-    def trim(self, through: Mapping[int, int]) -> None:
-        """See the port."""
-        replies = [
-            self._wire.begin("XTRIM", self._keys[shard].log, "MINID", _stream_id(sequence + 1))
-            for shard, sequence in through.items()
-        ]
-        for reply in replies:
-            reply.result()
-
-    def backlog(self) -> int:
-        """See the port."""
-        replies = [self._wire.begin("XLEN", keys.log) for keys in self._keys]
-        return sum(reply.result() for reply in replies)
-
-    def close(self) -> None:
-        """Close idle connections."""
-        self._wire.close()
-
-
-def _check_shards(wire: Wire, shards: int) -> None:
+    Raises:
+        UnsafeLedger: they differ.
+    """
     made_with = wire.call("GET", _SHARDS)
     if made_with is not None and int(made_with) != shards:
         raise UnsafeLedger(f"this ledger has {int(made_with)} shards, not {shards}; set NBA_SHARDS={int(made_with)}")
-
-
-def _sequence(stream_id: bytes) -> int:
-    milliseconds, _, number = stream_id.partition(b"-")
-    return int(milliseconds) << _SEQUENCE_BITS | int(number)
-
-
-def _stream_id(sequence: int) -> str:
-    return f"{sequence >> _SEQUENCE_BITS}-{sequence & ((1 << _SEQUENCE_BITS) - 1)}"
 
 
 def _record(entry: bytes) -> DecisionRecord:
@@ -404,12 +263,30 @@ def _record(entry: bytes) -> DecisionRecord:
     return body
 
 
+def _stop(entry: bytes) -> Confirmation:
+    _, body = decode_entry(entry)
+    assert isinstance(body, Confirmation)
+    return body
+
+
+def _statuses(text: bytes) -> tuple[ActivationStatus, ...]:
+    return tuple(ActivationStatus(status) for status in text.decode().split(",")) if text else ()
+
+
+def _stops(change: Change) -> list[Confirmation]:
+    return [c for c in change.confirmations if c.verdict is Verdict.STOP]
+
+
+def _stopped_keys(keys: Keys, change: Change) -> list[str]:
+    return [keys.stopped(stop.decision_id) for stop in _stops(change)]
+
+
 def _suppression_field(suppression: Suppression) -> str:
     return f"x:{suppression.reason}:{suppression.channel}"
 
 
 def _suppression_value(suppression: Suppression) -> bytes:
-    """Its end in plain text, for scripts to compare (nothing: for good), then the message."""
+    """Its end in plain text, for people who look at the hash (nothing: for good), then the message."""
     end = "" if suppression.until_ms is None else str(suppression.until_ms)
     return end.encode() + b";" + encode_suppression(suppression)
 

@@ -1,11 +1,23 @@
 from decision_service.contract.pb import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class ProgramState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PROGRAM_STATE_UNSPECIFIED: _ClassVar[ProgramState]
+    PROGRAM_LIVE: _ClassVar[ProgramState]
+    PROGRAM_PAUSED: _ClassVar[ProgramState]
+    PROGRAM_UNPUBLISHED: _ClassVar[ProgramState]
+PROGRAM_STATE_UNSPECIFIED: ProgramState
+PROGRAM_LIVE: ProgramState
+PROGRAM_PAUSED: ProgramState
+PROGRAM_UNPUBLISHED: ProgramState
 
 class Audit(_message.Message):
     __slots__ = ("author", "at_ms", "note")
@@ -42,20 +54,40 @@ class ListProgramsRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class ProgramSummary(_message.Message):
-    __slots__ = ("name", "version", "description", "learning_mode", "actions", "model")
+    __slots__ = ("name", "version", "description", "learning_mode", "actions", "model", "state")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
     LEARNING_MODE_FIELD_NUMBER: _ClassVar[int]
     ACTIONS_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     description: str
     learning_mode: _types_pb2.LearningMode
     actions: int
     model: str
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., description: _Optional[str] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., actions: _Optional[int] = ..., model: _Optional[str] = ...) -> None: ...
+    state: ProgramState
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., description: _Optional[str] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., actions: _Optional[int] = ..., model: _Optional[str] = ..., state: _Optional[_Union[ProgramState, str]] = ...) -> None: ...
+
+class SetProgramStateRequest(_message.Message):
+    __slots__ = ("name", "state", "author", "note")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    state: ProgramState
+    author: str
+    note: str
+    def __init__(self, name: _Optional[str] = ..., state: _Optional[_Union[ProgramState, str]] = ..., author: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+
+class SetProgramStateResponse(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class ListProgramsResponse(_message.Message):
     __slots__ = ("programs",)
@@ -182,16 +214,18 @@ class RollbackContactPolicyResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class SuppressRequest(_message.Message):
-    __slots__ = ("customer_id", "channel", "until_ms", "note")
+    __slots__ = ("customer_id", "channel", "until_ms", "note", "author")
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
     UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
     customer_id: str
     channel: str
     until_ms: int
     note: str
-    def __init__(self, customer_id: _Optional[str] = ..., channel: _Optional[str] = ..., until_ms: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
+    author: str
+    def __init__(self, customer_id: _Optional[str] = ..., channel: _Optional[str] = ..., until_ms: _Optional[int] = ..., note: _Optional[str] = ..., author: _Optional[str] = ...) -> None: ...
 
 class SuppressResponse(_message.Message):
     __slots__ = ()
@@ -210,12 +244,16 @@ class SuppressBatchResponse(_message.Message):
     def __init__(self, applied: _Optional[int] = ...) -> None: ...
 
 class UnsuppressRequest(_message.Message):
-    __slots__ = ("customer_id", "channel")
+    __slots__ = ("customer_id", "channel", "author", "note")
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     customer_id: str
     channel: str
-    def __init__(self, customer_id: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
+    author: str
+    note: str
+    def __init__(self, customer_id: _Optional[str] = ..., channel: _Optional[str] = ..., author: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
 
 class UnsuppressResponse(_message.Message):
     __slots__ = ("lifted",)

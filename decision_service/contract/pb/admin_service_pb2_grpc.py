@@ -49,6 +49,11 @@ class AdminServiceStub:
                 request_serializer=nba_dot_v1_dot_admin__service__pb2.GetProgramRequest.SerializeToString,
                 response_deserializer=nba_dot_v1_dot_admin__service__pb2.GetProgramResponse.FromString,
                 _registered_method=True)
+        self.SetProgramState = channel.unary_unary(
+                '/nba.v1.AdminService/SetProgramState',
+                request_serializer=nba_dot_v1_dot_admin__service__pb2.SetProgramStateRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_admin__service__pb2.SetProgramStateResponse.FromString,
+                _registered_method=True)
         self.RollbackProgram = channel.unary_unary(
                 '/nba.v1.AdminService/RollbackProgram',
                 request_serializer=nba_dot_v1_dot_admin__service__pb2.RollbackProgramRequest.SerializeToString,
@@ -114,6 +119,13 @@ class AdminServiceServicer:
 
     def GetProgram(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetProgramState(self, request, context):
+        """Pauses, resumes or unpublishes a program, as its next version: what it has queued is stopped when it is confirmed.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -190,6 +202,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetProgram,
                     request_deserializer=nba_dot_v1_dot_admin__service__pb2.GetProgramRequest.FromString,
                     response_serializer=nba_dot_v1_dot_admin__service__pb2.GetProgramResponse.SerializeToString,
+            ),
+            'SetProgramState': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetProgramState,
+                    request_deserializer=nba_dot_v1_dot_admin__service__pb2.SetProgramStateRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_admin__service__pb2.SetProgramStateResponse.SerializeToString,
             ),
             'RollbackProgram': grpc.unary_unary_rpc_method_handler(
                     servicer.RollbackProgram,
@@ -318,6 +335,33 @@ class AdminService:
             '/nba.v1.AdminService/GetProgram',
             nba_dot_v1_dot_admin__service__pb2.GetProgramRequest.SerializeToString,
             nba_dot_v1_dot_admin__service__pb2.GetProgramResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetProgramState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.AdminService/SetProgramState',
+            nba_dot_v1_dot_admin__service__pb2.SetProgramStateRequest.SerializeToString,
+            nba_dot_v1_dot_admin__service__pb2.SetProgramStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,7 +39,7 @@ class DecideRequest(_message.Message):
     def __init__(self, request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., no_action_when_unavailable: _Optional[bool] = ..., dry_run: _Optional[bool] = ..., at_ms: _Optional[int] = ...) -> None: ...
 
 class DecideResponse(_message.Message):
-    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged", "explanation", "program_probability")
+    __slots__ = ("decision_id", "request_id", "program", "action", "channel", "message", "payload_json", "probability", "predicted_reward", "group", "learning_mode", "reasons", "exclusions", "program_version", "policy_version", "model", "lease_expires_at_ms", "send_at_ms", "decided_at_ms", "unlogged", "explanation", "program_probability", "withheld")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +62,7 @@ class DecideResponse(_message.Message):
     UNLOGGED_FIELD_NUMBER: _ClassVar[int]
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     PROGRAM_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     program: str
@@ -84,7 +85,8 @@ class DecideResponse(_message.Message):
     unlogged: bool
     explanation: ExplainDecisionResponse
     program_probability: float
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ..., explanation: _Optional[_Union[ExplainDecisionResponse, _Mapping]] = ..., program_probability: _Optional[float] = ...) -> None: ...
+    withheld: _types_pb2.Reason
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., program: _Optional[str] = ..., action: _Optional[str] = ..., channel: _Optional[str] = ..., message: _Optional[str] = ..., payload_json: _Optional[str] = ..., probability: _Optional[float] = ..., predicted_reward: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., exclusions: _Optional[_Iterable[_Union[_record_pb2.Exclusion, _Mapping]]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[_record_pb2.ModelVersion, _Mapping]] = ..., lease_expires_at_ms: _Optional[int] = ..., send_at_ms: _Optional[int] = ..., decided_at_ms: _Optional[int] = ..., unlogged: _Optional[bool] = ..., explanation: _Optional[_Union[ExplainDecisionResponse, _Mapping]] = ..., program_probability: _Optional[float] = ..., withheld: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...
 
 class DecideBatchRequest(_message.Message):
     __slots__ = ("requests",)
@@ -129,12 +131,42 @@ class ReportActivationRequest(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ..., at_ms: _Optional[int] = ..., detail: _Optional[str] = ...) -> None: ...
 
 class ReportActivationResponse(_message.Message):
-    __slots__ = ("duplicate", "late")
+    __slots__ = ("duplicate", "late", "contradicts")
     DUPLICATE_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
+    CONTRADICTS_FIELD_NUMBER: _ClassVar[int]
     duplicate: bool
     late: bool
-    def __init__(self, duplicate: _Optional[bool] = ..., late: _Optional[bool] = ...) -> None: ...
+    contradicts: _types_pb2.ActivationStatus
+    def __init__(self, duplicate: _Optional[bool] = ..., late: _Optional[bool] = ..., contradicts: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ...) -> None: ...
+
+class ConfirmSendRequest(_message.Message):
+    __slots__ = ("decision_id",)
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    def __init__(self, decision_id: _Optional[str] = ...) -> None: ...
+
+class ConfirmSendResponse(_message.Message):
+    __slots__ = ("verdict", "reason", "detail", "at_ms", "until_ms")
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    verdict: _types_pb2.Verdict
+    reason: _types_pb2.Reason
+    detail: str
+    at_ms: int
+    until_ms: int
+    def __init__(self, verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., at_ms: _Optional[int] = ..., until_ms: _Optional[int] = ...) -> None: ...
+
+class OtherBody(_message.Message):
+    __slots__ = ("index", "message")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    message: str
+    def __init__(self, index: _Optional[int] = ..., message: _Optional[str] = ...) -> None: ...
 
 class RecordOutcomesRequest(_message.Message):
     __slots__ = ("outcomes",)
@@ -143,12 +175,16 @@ class RecordOutcomesRequest(_message.Message):
     def __init__(self, outcomes: _Optional[_Iterable[_Union[_record_pb2.Outcome, _Mapping]]] = ...) -> None: ...
 
 class RecordOutcomesResponse(_message.Message):
-    __slots__ = ("recorded", "duplicates")
+    __slots__ = ("recorded", "duplicates", "refused", "historic")
     RECORDED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    HISTORIC_FIELD_NUMBER: _ClassVar[int]
     recorded: int
     duplicates: int
-    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+    refused: _containers.RepeatedCompositeFieldContainer[OtherBody]
+    historic: int
+    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[OtherBody, _Mapping]]] = ..., historic: _Optional[int] = ...) -> None: ...
 
 class RecordEventsRequest(_message.Message):
     __slots__ = ("events",)
@@ -157,12 +193,16 @@ class RecordEventsRequest(_message.Message):
     def __init__(self, events: _Optional[_Iterable[_Union[_record_pb2.Event, _Mapping]]] = ...) -> None: ...
 
 class RecordEventsResponse(_message.Message):
-    __slots__ = ("recorded", "duplicates")
+    __slots__ = ("recorded", "duplicates", "refused", "historic")
     RECORDED_FIELD_NUMBER: _ClassVar[int]
     DUPLICATES_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    HISTORIC_FIELD_NUMBER: _ClassVar[int]
     recorded: int
     duplicates: int
-    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ...) -> None: ...
+    refused: _containers.RepeatedCompositeFieldContainer[OtherBody]
+    historic: int
+    def __init__(self, recorded: _Optional[int] = ..., duplicates: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[OtherBody, _Mapping]]] = ..., historic: _Optional[int] = ...) -> None: ...
 
 class GetDecisionRequest(_message.Message):
     __slots__ = ("decision_id",)

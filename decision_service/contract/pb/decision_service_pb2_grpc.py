@@ -49,6 +49,11 @@ class DecisionServiceStub:
                 request_serializer=nba_dot_v1_dot_decision__service__pb2.ReportActivationRequest.SerializeToString,
                 response_deserializer=nba_dot_v1_dot_decision__service__pb2.ReportActivationResponse.FromString,
                 _registered_method=True)
+        self.ConfirmSend = channel.unary_unary(
+                '/nba.v1.DecisionService/ConfirmSend',
+                request_serializer=nba_dot_v1_dot_decision__service__pb2.ConfirmSendRequest.SerializeToString,
+                response_deserializer=nba_dot_v1_dot_decision__service__pb2.ConfirmSendResponse.FromString,
+                _registered_method=True)
         self.RecordOutcomes = channel.unary_unary(
                 '/nba.v1.DecisionService/RecordOutcomes',
                 request_serializer=nba_dot_v1_dot_decision__service__pb2.RecordOutcomesRequest.SerializeToString,
@@ -105,15 +110,23 @@ class DecisionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ConfirmSend(self, request, context):
+        """May a decided contact be sent, now? The same guardrails on fresh state, for it alone. Ask just before sending: for what
+        quiet hours queued it must be asked. May be asked again: a STOP stays, a GO is judged anew.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RecordOutcomes(self, request, context):
-        """Idempotent by outcome_id.
+        """Idempotent by customer, outcome_id, name and channel; with another content under them an outcome is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecordEvents(self, request, context):
-        """Idempotent by event_id.
+        """Idempotent by customer, event_id and name; with another content under them an event is refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +175,11 @@ def add_DecisionServiceServicer_to_server(servicer, server):
                     servicer.ReportActivation,
                     request_deserializer=nba_dot_v1_dot_decision__service__pb2.ReportActivationRequest.FromString,
                     response_serializer=nba_dot_v1_dot_decision__service__pb2.ReportActivationResponse.SerializeToString,
+            ),
+            'ConfirmSend': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmSend,
+                    request_deserializer=nba_dot_v1_dot_decision__service__pb2.ConfirmSendRequest.FromString,
+                    response_serializer=nba_dot_v1_dot_decision__service__pb2.ConfirmSendResponse.SerializeToString,
             ),
             'RecordOutcomes': grpc.unary_unary_rpc_method_handler(
                     servicer.RecordOutcomes,
@@ -275,6 +293,33 @@ class DecisionService:
             '/nba.v1.DecisionService/ReportActivation',
             nba_dot_v1_dot_decision__service__pb2.ReportActivationRequest.SerializeToString,
             nba_dot_v1_dot_decision__service__pb2.ReportActivationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmSend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nba.v1.DecisionService/ConfirmSend',
+            nba_dot_v1_dot_decision__service__pb2.ConfirmSendRequest.SerializeToString,
+            nba_dot_v1_dot_decision__service__pb2.ConfirmSendResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -30,6 +30,15 @@ class ContactStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CONTACT_DELIVERED: _ClassVar[ContactStatus]
     CONTACT_BOUNCED: _ClassVar[ContactStatus]
     CONTACT_RELEASED: _ClassVar[ContactStatus]
+    CONTACT_REVOKED: _ClassVar[ContactStatus]
+    CONTACT_LAPSED: _ClassVar[ContactStatus]
+
+class PreferenceKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PREFERENCE_KIND_UNSPECIFIED: _ClassVar[PreferenceKind]
+    PREFERENCE_SUPPRESS: _ClassVar[PreferenceKind]
+    PREFERENCE_LIFT: _ClassVar[PreferenceKind]
+    PREFERENCE_PAUSE: _ClassVar[PreferenceKind]
 FEATURE_STATUS_UNSPECIFIED: FeatureStatus
 FEATURES_SERVED: FeatureStatus
 FEATURES_UNKNOWN_CUSTOMER: FeatureStatus
@@ -44,6 +53,12 @@ CONTACT_SENT: ContactStatus
 CONTACT_DELIVERED: ContactStatus
 CONTACT_BOUNCED: ContactStatus
 CONTACT_RELEASED: ContactStatus
+CONTACT_REVOKED: ContactStatus
+CONTACT_LAPSED: ContactStatus
+PREFERENCE_KIND_UNSPECIFIED: PreferenceKind
+PREFERENCE_SUPPRESS: PreferenceKind
+PREFERENCE_LIFT: PreferenceKind
+PREFERENCE_PAUSE: PreferenceKind
 
 class ServedFeatures(_message.Message):
     __slots__ = ("status", "values", "event_times_ms", "stale_views")
@@ -340,7 +355,7 @@ class DecisionRecord(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., program_probability: _Optional[float] = ..., program_score: _Optional[float] = ..., others: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., timezone: _Optional[str] = ..., budget_levels: _Optional[_Mapping[str, int]] = ...) -> None: ...
 
 class Activation(_message.Message):
-    __slots__ = ("decision_id", "customer_id", "status", "at_ms", "received_at_ms", "detail", "late")
+    __slots__ = ("decision_id", "customer_id", "status", "at_ms", "received_at_ms", "detail", "late", "contradicts")
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -348,6 +363,7 @@ class Activation(_message.Message):
     RECEIVED_AT_MS_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     LATE_FIELD_NUMBER: _ClassVar[int]
+    CONTRADICTS_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     customer_id: str
     status: _types_pb2.ActivationStatus
@@ -355,7 +371,50 @@ class Activation(_message.Message):
     received_at_ms: int
     detail: str
     late: bool
-    def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ..., at_ms: _Optional[int] = ..., received_at_ms: _Optional[int] = ..., detail: _Optional[str] = ..., late: _Optional[bool] = ...) -> None: ...
+    contradicts: _types_pb2.ActivationStatus
+    def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ..., at_ms: _Optional[int] = ..., received_at_ms: _Optional[int] = ..., detail: _Optional[str] = ..., late: _Optional[bool] = ..., contradicts: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ...) -> None: ...
+
+class Confirmation(_message.Message):
+    __slots__ = ("decision_id", "customer_id", "verdict", "at_ms", "reason", "detail", "until_ms", "unasked")
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    UNASKED_FIELD_NUMBER: _ClassVar[int]
+    decision_id: str
+    customer_id: str
+    verdict: _types_pb2.Verdict
+    at_ms: int
+    reason: _types_pb2.Reason
+    detail: str
+    until_ms: int
+    unasked: bool
+    def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., at_ms: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., until_ms: _Optional[int] = ..., unasked: _Optional[bool] = ...) -> None: ...
+
+class Preference(_message.Message):
+    __slots__ = ("customer_id", "kind", "channel", "at_ms", "reason", "until_ms", "author", "note", "outcome_id")
+    CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    AT_MS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
+    AUTHOR_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_ID_FIELD_NUMBER: _ClassVar[int]
+    customer_id: str
+    kind: PreferenceKind
+    channel: str
+    at_ms: int
+    reason: _types_pb2.Reason
+    until_ms: int
+    author: str
+    note: str
+    outcome_id: str
+    def __init__(self, customer_id: _Optional[str] = ..., kind: _Optional[_Union[PreferenceKind, str]] = ..., channel: _Optional[str] = ..., at_ms: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., until_ms: _Optional[int] = ..., author: _Optional[str] = ..., note: _Optional[str] = ..., outcome_id: _Optional[str] = ...) -> None: ...
 
 class Outcome(_message.Message):
     __slots__ = ("outcome_id", "customer_id", "name", "occurred_at_ms", "received_at_ms", "value", "decision_id", "channel", "attributes")
@@ -410,13 +469,17 @@ class Event(_message.Message):
     def __init__(self, event_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., name: _Optional[str] = ..., occurred_at_ms: _Optional[int] = ..., received_at_ms: _Optional[int] = ..., attributes: _Optional[_Mapping[str, _types_pb2.Value]] = ...) -> None: ...
 
 class LogEntry(_message.Message):
-    __slots__ = ("decision", "activation", "outcome", "event")
+    __slots__ = ("decision", "activation", "outcome", "event", "confirmation", "preference")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     ACTIVATION_FIELD_NUMBER: _ClassVar[int]
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATION_FIELD_NUMBER: _ClassVar[int]
+    PREFERENCE_FIELD_NUMBER: _ClassVar[int]
     decision: DecisionRecord
     activation: Activation
     outcome: Outcome
     event: Event
-    def __init__(self, decision: _Optional[_Union[DecisionRecord, _Mapping]] = ..., activation: _Optional[_Union[Activation, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ...) -> None: ...
+    confirmation: Confirmation
+    preference: Preference
+    def __init__(self, decision: _Optional[_Union[DecisionRecord, _Mapping]] = ..., activation: _Optional[_Union[Activation, _Mapping]] = ..., outcome: _Optional[_Union[Outcome, _Mapping]] = ..., event: _Optional[_Union[Event, _Mapping]] = ..., confirmation: _Optional[_Union[Confirmation, _Mapping]] = ..., preference: _Optional[_Union[Preference, _Mapping]] = ...) -> None: ...

@@ -45,6 +45,16 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     FEATURES_STALE: _ClassVar[Reason]
     MODEL_MISSING: _ClassVar[Reason]
     MODEL_REJECTED: _ClassVar[Reason]
+    WITHDRAWN: _ClassVar[Reason]
+    LEASE_LAPSED: _ClassVar[Reason]
+    ALREADY_REPORTED: _ClassVar[Reason]
+
+class Verdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VERDICT_UNSPECIFIED: _ClassVar[Verdict]
+    VERDICT_GO: _ClassVar[Verdict]
+    VERDICT_STOP: _ClassVar[Verdict]
+    VERDICT_WAIT: _ClassVar[Verdict]
 
 class ActivationStatus(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -84,6 +94,13 @@ FEATURES_MISSING: Reason
 FEATURES_STALE: Reason
 MODEL_MISSING: Reason
 MODEL_REJECTED: Reason
+WITHDRAWN: Reason
+LEASE_LAPSED: Reason
+ALREADY_REPORTED: Reason
+VERDICT_UNSPECIFIED: Verdict
+VERDICT_GO: Verdict
+VERDICT_STOP: Verdict
+VERDICT_WAIT: Verdict
 ACTIVATION_STATUS_UNSPECIFIED: ActivationStatus
 SENT: ActivationStatus
 FAILED: ActivationStatus

@@ -29,6 +29,7 @@ from decision_service.core.model.program import (
     Group,
     LearningMode,
     Program,
+    ProgramState,
     QuietHours,
 )
 from decision_service.core.model.reasons import Reason
@@ -58,6 +59,8 @@ class Objections:
                 return f"rule `{exclusion.detail}`"
             case Reason.RULE_ERROR:
                 return f"rule `{self._broken_rule(exclusion, action)}`: {exclusion.detail.removeprefix('audience: ')}"
+            case Reason.WITHDRAWN:
+                return f"the program is {exclusion.detail}"
             case Reason.NOT_STARTED:
                 starts_ms = (self._program if exclusion.detail == "program" else action).starts_at_ms or 0
                 return f"the {exclusion.detail} starts {self._time(starts_ms)}"
@@ -99,6 +102,8 @@ class Objections:
                 return f"if the rule held; {self._read_by(exclusion.detail)}"
             case Reason.RULE_ERROR:
                 return f"if the rule gave true; {self._read_by(self._broken_rule(exclusion, action))}"
+            case Reason.WITHDRAWN:
+                return f"if the program were {ProgramState.LIVE}"
             case Reason.EXPIRED:
                 return f"before {self._time(self._ended_ms(exclusion, action))}"
             case Reason.CHANNEL_NOT_REQUESTED:

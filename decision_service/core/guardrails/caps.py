@@ -8,7 +8,7 @@ are sent, no window that holds the candidate holds more than the limit: the cap 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta, tzinfo
 from functools import lru_cache
 
@@ -19,7 +19,6 @@ DAY_MS = 86_400_000
 MIN_RETENTION_MS = 35 * DAY_MS
 UNSENT_RETENTION_MS = DAY_MS
 _QUARTER_MS = 900_000
-_UNSENT = frozenset({ContactStatus.RESERVED, ContactStatus.RELEASED})
 _LONGEST_MS = {  # with the hour that daylight saving may add
     CalendarUnit.HOUR: DAY_MS // 24,
     CalendarUnit.DAY: DAY_MS * 25 // 24,
@@ -186,8 +185,18 @@ def droppable(contacts: Iterable[Contact], caps: Iterable[FrequencyCap], now_ms:
     sent_from_ms = newest_ms - max(MIN_RETENTION_MS, _longest_ms(caps))
     attempts_ms = _longest_ms(cap for cap in caps if cap.counts is CapCounts.RESERVED)
     unsent_from_ms = min(now_ms - UNSENT_RETENTION_MS, newest_ms - attempts_ms)
-    return [c.decision_id for c in known if c.until_ms < (unsent_from_ms if c.status in _UNSENT else sent_from_ms)]
+    return [c.decision_id for c in known if c.until_ms < (sent_from_ms if c.status.was_sent else unsent_from_ms)]
 
 
 def _longest_ms(caps: Iterable[FrequencyCap]) -> int:
     return max((_LONGEST_MS[c.calendar] if c.calendar else (c.window_s or 0) * 1000 for c in caps), default=0)
+
+
+def lapsed(contacts: Iterable[Contact], now_ms: int) -> tuple[Contact, ...]:
+    """The reservations that are over, marked so for good: once another decision may have got their slot, a clock that
+    is set back must not bring them back."""
+    return tuple(
+        replace(c, status=ContactStatus.LAPSED)
+        for c in contacts
+        if c.status is ContactStatus.RESERVED and not c.is_pending(now_ms)
+    )

@@ -1,16 +1,24 @@
-"""What outcomes, events and reports do at once, before anything is joined or learned."""
+"""What outcomes and suppressions do to a customer's state at once, before anything is joined or learned."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from decision_service.core.guardrails.pauses import counters
-from decision_service.core.model.customer import ALL_CHANNELS, Suppression
-from decision_service.core.model.errors import Conflict, InvalidRequest, Violation
-from decision_service.core.model.program import Action, ContactPolicy
+from decision_service.core.guardrails.pauses import begun, counters, paused
+from decision_service.core.model.customer import (
+    ALL_CHANNELS,
+    Contact,
+    ContactStatus,
+    CustomerState,
+    EventCounter,
+    Suppression,
+)
+from decision_service.core.model.errors import InvalidRequest, Violation
+from decision_service.core.model.program import Action, ContactPolicy, PauseRule
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import Activation, ActivationStatus, Event, Outcome
+from decision_service.core.model.record import Event, Exclusion, Outcome
+from decision_service.core.model.sending import Change, Confirmation, Preference, PreferenceKind, Verdict
 
 CLOCK_TOLERANCE_MS = 60_000
 """By how much a runner's clock may differ from the server's."""
@@ -64,19 +72,108 @@ def effects_of(
     return Effects(suppressions, counters(policy.pauses, outcome, program, action))
 
 
-FATES = frozenset({ActivationStatus.DELIVERED, ActivationStatus.BOUNCED})
-"""What becomes of a sent message: reported after SENT, or in its place."""
+def suppressing(
+    state: CustomerState, customer_id: str, suppression: Suppression, now_ms: int, author: str
+) -> Change | None:
+    """What a suppression by hand makes of the state: it takes the place of that of the same channel and reason, and
+    revokes what is reserved on its channel. None if it is in force already."""
+    if any(replace(held, since_ms=suppression.since_ms) == suppression for held in state.suppressions):
+        return None
+    stopped = _revoked(state, [suppression], (), now_ms)
+    return Change(
+        contacts=tuple(revoked for revoked, _ in stopped),
+        suppressions=(suppression,),
+        confirmations=_stops(customer_id, stopped, now_ms),
+        preferences=(_preference(customer_id, suppression, now_ms, author=author),),
+    )
 
 
-def is_news(before: ActivationStatus | None, activation: Activation) -> bool:
-    """Whether a report says more than the status reported before; False if it repeats what is known.
+def lifting(state: CustomerState, customer_id: str, channel: str, now_ms: int, author: str, note: str) -> Change | None:
+    """What lifting every suppression of a channel makes of the state; None if there is none."""
+    if all(s.channel != channel for s in state.suppressions):
+        return None
+    lifted = Preference(customer_id, PreferenceKind.LIFT, channel, now_ms, author=author, note=note)
+    return Change(lifted=(channel,), preferences=(lifted,))
 
-    Raises:
-        Conflict: it contradicts what was reported.
-    """
-    status = activation.status
-    if before is None or (before is ActivationStatus.SENT and status in FATES):
-        return True
-    if before is status or (before in FATES and status is ActivationStatus.SENT):
-        return False
-    raise Conflict(f"decision {activation.decision_id!r} was already reported {before}, now {status}")
+
+def following(state: CustomerState, policy: ContactPolicy, outcome: Outcome, effects: Effects, now_ms: int) -> Change:
+    """What an outcome with these effects makes of the state, besides being counted: suppressions that hold longer than
+    those in force, pauses that begin, and the reservations that either revokes."""
+    held = {(s.channel, s.reason): s for s in state.suppressions}
+    fresh = tuple(
+        s
+        for s in effects.suppressions
+        if (before := held.get((s.channel, s.reason))) is None or not before.live_at(now_ms) or s.outlasts(before)
+    )
+    after = replace(state, events=_counted(state.events, effects.counters, outcome.occurred_at_ms))
+    pauses = tuple(begun(policy.pauses, state.events, after.events, effects.counters, now_ms))
+    stopped = _revoked(after, fresh, [rule for rule, _, _ in pauses], now_ms)
+    return Change(
+        contacts=tuple(revoked for revoked, _ in stopped),
+        suppressions=fresh,
+        confirmations=_stops(outcome.customer_id, stopped, now_ms),
+        preferences=(
+            *(_preference(outcome.customer_id, s, now_ms, outcome_id=outcome.outcome_id) for s in fresh),
+            *(_pause(outcome, *pause, now_ms) for pause in pauses),
+        ),
+    )
+
+
+def _counted(events: Mapping[str, EventCounter], names: Sequence[str], at_ms: int) -> Mapping[str, EventCounter]:
+    return {**events, **{name: events.get(name, EventCounter()).counting(at_ms) for name in names}}
+
+
+def _revoked(
+    state: CustomerState, suppressions: Sequence[Suppression], rules: Sequence[PauseRule], now_ms: int
+) -> list[tuple[Contact, Exclusion]]:
+    """The open reservations that a suppression or pause keeps from being sent, revoked; and why each."""
+    stopped = []
+    for contact in state.contacts:
+        if contact.status is not ContactStatus.RESERVED:
+            continue
+        suppression = next((s for s in suppressions if s.concerns(contact.channel) and s.live_at(now_ms)), None)
+        action = Action(contact.action, contact.channel, contact.message, contact.tags)
+        why = None
+        if suppression is not None:
+            why = Exclusion(contact.action, suppression.reason, suppression.note or suppression.channel)
+        elif rules and (pause := paused(rules, contact.program, action, state.events, now_ms)) is not None:
+            why = Exclusion(contact.action, Reason.SUPPRESSED_BY_OUTCOME, pause[0].id)
+        if why is not None:
+            stopped.append((replace(contact, status=ContactStatus.REVOKED), why))
+    return stopped
+
+
+def _stops(customer_id: str, stopped: Sequence[tuple[Contact, Exclusion]], now_ms: int) -> tuple[Confirmation, ...]:
+    return tuple(
+        Confirmation(contact.decision_id, customer_id, Verdict.STOP, now_ms, why.reason, why.detail, asked=False)
+        for contact, why in stopped
+    )
+
+
+def _pause(outcome: Outcome, rule: PauseRule, subject: str, until_ms: int, now_ms: int) -> Preference:
+    return Preference(
+        outcome.customer_id,
+        PreferenceKind.PAUSE,
+        subject,
+        now_ms,
+        Reason.SUPPRESSED_BY_OUTCOME,
+        until_ms,
+        note=rule.id,
+        outcome_id=outcome.outcome_id,
+    )
+
+
+def _preference(
+    customer_id: str, suppression: Suppression, now_ms: int, author: str = "", outcome_id: str = ""
+) -> Preference:
+    return Preference(
+        customer_id,
+        PreferenceKind.SUPPRESS,
+        suppression.channel,
+        now_ms,
+        suppression.reason,
+        suppression.until_ms,
+        author,
+        suppression.note,
+        outcome_id,
+    )

@@ -53,6 +53,25 @@ def counting(rules: Sequence[PauseRule], events: Mapping[str, EventCounter]) -> 
     return tuple(rule for rule in rules if (rule.pauses.value, rule.outcome) in kinds) if kinds else ()
 
 
+def begun(
+    rules: Sequence[PauseRule],
+    before: Mapping[str, EventCounter],
+    after: Mapping[str, EventCounter],
+    names: Sequence[str],
+    now_ms: int,
+) -> Iterator[tuple[PauseRule, str, int]]:
+    """The pauses that counting under `names` brought into force, or prolonged: the rule, what it pauses (`channel C`,
+    `tag T`, `action PROGRAM/ID`, or `all`), and until when."""
+    for name in names:
+        _, kind, outcome, subject = name.split(_SEPARATOR)
+        for rule in rules:
+            if (rule.pauses.value, rule.outcome) == (kind, outcome):
+                until_ms = _until_ms(rule, after[name].recent_ms)
+                known_ms = _until_ms(rule, before[name].recent_ms) if name in before else None
+                if until_ms is not None and until_ms > now_ms and until_ms != known_ms:
+                    yield rule, f"{kind} {subject}".strip(), until_ms
+
+
 def _names(rule: PauseRule, program: str | None, action: Action | None, channel: str) -> Iterator[str]:
     subjects: Sequence[str] = ()
     if rule.pauses is PauseOf.ALL:

@@ -14,7 +14,7 @@ from decision_service.core.guardrails.eligibility import RuleFailure, Rules, Rul
 from decision_service.core.guardrails.pauses import counting, paused
 from decision_service.core.guardrails.quiet_hours import applicable, next_quiet_ms, send_time, zone_named
 from decision_service.core.model.customer import ALL_CHANNELS, CustomerState, Suppression
-from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, QuietHours
+from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, ProgramState, QuietHours
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Exclusion, Token
 from decision_service.core.model.values import Values
@@ -105,6 +105,7 @@ class Guardrails:
     The retry of a commit asks the same object kind, built on the fresh state, about the drawn action alone.
 
     budget_levels: `Token.key` → what is taken of it; absent is 0.
+    lease_ms: for how long a contact may be sent from when it may; the program's lease by default.
     zone_name: the IANA zone in which caps and quiet hours are taken; empty if it is unknown.
     """
 
@@ -117,11 +118,13 @@ class Guardrails:
         state: CustomerState,
         now_ms: int,
         budget_levels: Mapping[str, int] = MappingProxyType({}),
+        lease_ms: int | None = None,
     ) -> None:
         self._program, self._policy = program, policy
         self._bindings = _Bindings.of(program, policy)
         self._features, self._context = features, context
-        self._state, self._now_ms, self._lease_ms = state, now_ms, program.lease_s * 1000
+        self._state, self._now_ms = state, now_ms
+        self._lease_ms = program.lease_s * 1000 if lease_ms is None else lease_ms
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
         self._budget_levels = budget_levels
@@ -234,10 +237,31 @@ def shrink(
     """Split the program's actions; NO_ACTION is not among them: it is always feasible."""
     if blocked := _program_wide(program, rules, variables, now_ms):
         return [], [Exclusion(a.id, *blocked) for a in program.actions]
-    verdicts = _eligibility(program, rules, variables)
+    return _split(program.actions, channels, rules, variables, guardrails, now_ms)
+
+
+def shrink_to(
+    program: Program, action: Action, rules: Rules, variables: RuleVariables, guardrails: Guardrails, now_ms: int
+) -> Feasible | Exclusion:
+    """The same judgement of one action alone, on whatever channel it is."""
+    if blocked := _program_wide(program, rules, variables, now_ms):
+        return Exclusion(action.id, *blocked)
+    kept, excluded = _split([action], (), rules, variables, guardrails, now_ms)
+    return kept[0] if kept else excluded[0]
+
+
+def _split(
+    actions: Sequence[Action],
+    channels: Sequence[str],
+    rules: Rules,
+    variables: RuleVariables,
+    guardrails: Guardrails,
+    now_ms: int,
+) -> tuple[list[Feasible], list[Exclusion]]:
+    verdicts = _eligibility(actions, rules, variables)
     kept: list[Feasible] = []
     excluded: list[Exclusion] = []
-    for action in program.actions:
+    for action in actions:
         verdict = _unsuitable(action, channels, verdicts, now_ms) or guardrails.check(action)
         if isinstance(verdict, Exclusion):
             excluded.append(verdict)
@@ -247,6 +271,8 @@ def shrink(
 
 
 def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
+    if program.state is not ProgramState.LIVE:
+        return Reason.WITHDRAWN, program.state.value
     if program.starts_at_ms is not None and now_ms < program.starts_at_ms:
         return Reason.NOT_STARTED, "program"
     if program.ends_at_ms is not None and now_ms >= program.ends_at_ms:
@@ -260,8 +286,8 @@ def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_
     return None
 
 
-def _eligibility(program: Program, rules: Rules, variables: RuleVariables) -> Mapping[str, bool | RuleFailure]:
-    expressions = list(dict.fromkeys(a.eligible for a in program.actions if a.eligible is not None))
+def _eligibility(actions: Sequence[Action], rules: Rules, variables: RuleVariables) -> Mapping[str, bool | RuleFailure]:
+    expressions = list(dict.fromkeys(a.eligible for a in actions if a.eligible is not None))
     return dict(zip(expressions, rules.evaluate(expressions, variables), strict=True)) if expressions else {}
 
 

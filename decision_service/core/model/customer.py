@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from decision_service.core.model.program import CapCounts
@@ -16,18 +16,30 @@ REPORT_GRACE_MS = 60_000
 
 
 class ContactStatus(StrEnum):
-    """A contact is RESERVED at Decide; SENT, then perhaps DELIVERED or BOUNCED, or RELEASED, once that is reported."""
+    """A contact is RESERVED at Decide; SENT, then perhaps DELIVERED or BOUNCED, or RELEASED, once that is reported.
+
+    REVOKED: a guardrail came into force before it was sent. LAPSED: its lease was over when another decision took a
+    slot; a clock that is set back does not bring it back.
+    """
 
     RESERVED = "RESERVED"
     SENT = "SENT"
     DELIVERED = "DELIVERED"
     BOUNCED = "BOUNCED"
     RELEASED = "RELEASED"
+    REVOKED = "REVOKED"
+    LAPSED = "LAPSED"
+
+    @property
+    def was_sent(self) -> bool:
+        """Whether the message went out, whatever became of it."""
+        return self in _SENT
 
 
+_SENT = frozenset({ContactStatus.SENT, ContactStatus.DELIVERED, ContactStatus.BOUNCED})
 _COUNTED = {
     CapCounts.RESERVED: frozenset(ContactStatus),
-    CapCounts.ACTIVATED: frozenset({ContactStatus.SENT, ContactStatus.DELIVERED, ContactStatus.BOUNCED}),
+    CapCounts.ACTIVATED: _SENT,
     CapCounts.DELIVERED: frozenset({ContactStatus.SENT, ContactStatus.DELIVERED}),
 }
 
@@ -36,8 +48,8 @@ _COUNTED = {
 class Contact:
     """One slot in the customer's caps. Tags, channel and whether it counts are those at the time of contact.
 
-    A RESERVED or RELEASED contact might be sent, or have been, at any moment of [from_ms, until_ms]; until_ms is when
-    its lease lapses. Any other has from_ms == until_ms, the time it was sent.
+    One that was sent has from_ms == until_ms, the time of sending. Any other might be sent, or have been, at any moment
+    of [from_ms, until_ms]; until_ms is when its lease lapses.
     counted: whether it counts toward caps at all (`Action.counts_toward_caps`).
     """
 
@@ -75,6 +87,14 @@ class Suppression:
         """Whether it is in force."""
         return self.until_ms is None or now_ms < self.until_ms
 
+    def outlasts(self, other: Suppression) -> bool:
+        """Whether it holds longer than the other, or is for good and the other is not."""
+        return other.until_ms is not None and (self.until_ms is None or self.until_ms > other.until_ms)
+
+    def concerns(self, channel: str) -> bool:
+        """Whether it keeps contacts on the channel back."""
+        return self.channel in (channel, ALL_CHANNELS)
+
 
 MAX_RECENT_EVENTS = 64
 
@@ -83,8 +103,13 @@ MAX_RECENT_EVENTS = 64
 class EventCounter:
     """One event name of one customer: how often ever, and the latest MAX_RECENT_EVENTS times, newest first."""
 
-    total: int
-    recent_ms: tuple[int, ...]
+    total: int = 0
+    recent_ms: tuple[int, ...] = ()
+
+    def counting(self, at_ms: int) -> EventCounter:
+        """The counter with one more."""
+        times = sorted((*self.recent_ms, at_ms), reverse=True)[:MAX_RECENT_EVENTS]
+        return EventCounter(self.total + 1, tuple(times))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +120,11 @@ class CustomerState:
     contacts: tuple[Contact, ...] = ()
     suppressions: tuple[Suppression, ...] = ()
     events: Mapping[str, EventCounter] = field(default_factory=dict)
+
+    def contact(self, decision_id: str) -> Contact | None:
+        """The contact of a decision; None if it reserved none, or no cap can count it any more."""
+        return next((c for c in self.contacts if c.decision_id == decision_id), None)
+
+    def without(self, decision_id: str) -> CustomerState:
+        """The state as if the decision had not been made."""
+        return replace(self, contacts=tuple(c for c in self.contacts if c.decision_id != decision_id))

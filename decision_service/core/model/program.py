@@ -37,6 +37,15 @@ class LearningMode(StrEnum):
     LOGGING_ONLY = "LOGGING_ONLY"
 
 
+class ProgramState(StrEnum):
+    """Whether a program decides: LIVE does; PAUSED answers NO_ACTION and stops what it has queued; UNPUBLISHED does
+    not take part, and stops what it has queued."""
+
+    LIVE = "live"
+    PAUSED = "paused"
+    UNPUBLISHED = "unpublished"
+
+
 class CalendarUnit(StrEnum):
     """Calendar windows: of caps in the customer's time zone, of budgets in the budget's."""
 
@@ -370,6 +379,7 @@ class Program:
     lease_s: int = 900
     starts_at_ms: int | None = None
     ends_at_ms: int | None = None
+    state: ProgramState = ProgramState.LIVE
 
     @property
     def all_actions(self) -> tuple[Action, ...]:

@@ -110,6 +110,21 @@ class Reason(StrEnum):
         "A feature view is older than its time to live and was treated as missing.",
         "Run `nba features build` more often, or raise the view's ttl.",
     )
+    WITHDRAWN = (
+        "WITHDRAWN",
+        "The program is paused or no longer published, or the action no longer part of it.",
+        "`nba resume` the program, or `nba apply` it with the action.",
+    )
+    LEASE_LAPSED = (
+        "LEASE_LAPSED",
+        "The decision's lease is over: its slot may have gone to another, so it must not be sent any more.",
+        "Have the runner send within the lease, or lengthen the program's `lease`; a new request decides anew.",
+    )
+    ALREADY_REPORTED = (
+        "ALREADY_REPORTED",
+        "What became of this decision was reported before: it was sent, or given up.",
+        "Nothing: sending it once more would contact the customer twice. A new request decides anew.",
+    )
     MODEL_MISSING = (
         "MODEL_MISSING",
         "No model is loaded for this program; the draw was uniform over the feasible actions.",

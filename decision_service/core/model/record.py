@@ -293,7 +293,11 @@ class ActivationStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """A runner's report on one decision; `late` if its lease had lapsed by then."""
+    """A runner's report on one decision.
+
+    late: its lease had lapsed by then, and it was not known to have been sent. contradicts: an earlier report that
+    says otherwise, such as FAILED of what is now SENT; both are logged, and that it was sent wins.
+    """
 
     decision_id: str
     customer_id: str
@@ -302,6 +306,7 @@ class Activation:
     received_at_ms: int
     detail: str = ""
     late: bool = False
+    contradicts: ActivationStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,3 +334,18 @@ class Event:
     occurred_at_ms: int
     received_at_ms: int
     attributes: Values = field(default_factory=dict)
+
+
+def identity(fact: Outcome | Event) -> tuple[str, ...]:
+    """What a fact is known by. Senders use one message id for its opening and its unsubscribing, and one order id for
+    purchase and refund, so the name belongs to it; and to an outcome its channel, as each may be left by itself."""
+    if isinstance(fact, Outcome):
+        return fact.customer_id, fact.outcome_id, fact.name, fact.channel
+    return fact.customer_id, fact.event_id, fact.name
+
+
+def digest_of(fact: Outcome | Event) -> str:
+    """What must be equal when a fact is reported again: all of its content, as 16 hexadecimal digits."""
+    body = [*identity(fact), fact.occurred_at_ms, sorted(fact.attributes.items())]
+    body += [fact.value, fact.decision_id] if isinstance(fact, Outcome) else []
+    return hashlib.blake2b(json.dumps(body, separators=(",", ":")).encode(), digest_size=8).hexdigest()
