@@ -138,7 +138,7 @@ def test_what_was_loaded_before_a_failed_trim_is_skipped(warehouse: Warehouse) -
     with pytest.raises(Crash):
         load_once(Dying(1, after=False).wrap(log), warehouse, 100)
     report = load_once(log, warehouse, 100)
-    assert (report.rows, report.skipped, report.backlog) == (0, 20, 0)
+    assert (report.rows, report.skipped, report.backlog) == (0, 30, 0)
 
 
 def test_the_loop_survives_outages_and_stops(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_the_loop_survives_outages_and_stops(tmp_path: Path) -> None:
         Flaky(), store, stop, limit=2, interval_s=0.001, compact_every=1, on_report=on_report, on_error=errors.append
     )
     assert len(errors) == 2
-    assert sum(report.rows for report in reports) == 20
+    assert sum(report.rows for report in reports) == 30
     assert contents(store) == COMPLETE
 
 
