@@ -45,6 +45,7 @@ class Services:
         clock: Clock,
         entropy: Callable[[], float],
         accepting: Callable[[], bool] = lambda: True,
+        observe: Callable[[bool], None] = lambda _: None,
         simulator: Simulations | None = None,
     ) -> Services:
         """All of them over the same ports; `DecisionService` says what the arguments are."""
@@ -63,6 +64,7 @@ class Services:
                 clock=clock,
                 entropy=entropy,
                 accepting=accepting,
+                observe=observe,
                 explain=inquiry.explain_record,
             ),
             Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock),

@@ -68,7 +68,12 @@ requests = st.builds(
     DecideRequest, text, text, programs, values, names, st.none() | st.sampled_from(Group), st.booleans()
 )
 served = st.builds(
-    ServedFeatures, st.sampled_from(FeatureStatus), values, st.dictionaries(text, int64, max_size=2), names
+    ServedFeatures,
+    st.sampled_from(FeatureStatus),
+    values,
+    st.dictionaries(text, int64, max_size=2),
+    names,
+    st.frozensets(text, max_size=3),
 )
 tokens = st.lists(st.builds(Token, text, text, int64), max_size=2).map(tuple)
 maybe = st.none() | finite
