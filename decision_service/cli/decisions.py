@@ -187,7 +187,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
                 name,
                 ", ".join(f"{n} v{v}" for n, v in sorted(s["programs"].items())),
                 "\n".join(f"{n}: {m}" for n, m in sorted(s["models"].items())),
-                _without_features(s),
+                without_features(s),
                 "\n".join(f"{part}: {error}" for part, error in s["errors"].items()) or "none",
             )
             for name, s in sorted(processes.items())
@@ -196,7 +196,7 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     print(f"{backlog} log entries are not in the warehouse yet.")
 
 
-def _without_features(worker: Mapping[str, Any]) -> str:
+def without_features(worker: Mapping[str, Any]) -> str:
     """The share of the last minute's decisions; of a worker of a release that did not count, nothing is known."""
     if "decisions_60s" not in worker:
         return "unknown"
