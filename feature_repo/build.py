@@ -10,7 +10,7 @@ import re
 import runpy
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from feature_repo.tables import (
     empty_table,
     opened,
     publish,
+    unknown_flags,
     write_parquet,
 )
 
@@ -84,14 +85,17 @@ def build_features(
             Violation(f"views.{name}", f"no such view with SQL; use one of {', '.join(built)}") for name in unknown
         )
     segments = build_segments(warehouse, feature_repo, now_ms)
-    rows = _gather(warehouse, feature_repo, [defined[name] for name in chosen], now_ms)
+    rows, unknown = _gather(warehouse, feature_repo, [defined[name] for name in chosen], now_ms)
     store = opened(feature_repo, data_dir, redis_url)
     for view in defined.values():
         if not (path := data_dir / f"{view.name}.parquet").exists():
             write_parquet(empty_table(view), path)
     applied = _apply(store, feature_repo, data_dir, objects)
     reports = [
-        publish(store, store.get_feature_view(name), table, data_dir / f"{name}.parquet", now_ms, progress)
+        replace(
+            publish(store, store.get_feature_view(name), table, data_dir / f"{name}.parquet", now_ms, progress),
+            unknown=unknown[name],
+        )
         for name, table in rows.items()
     ]
     return BuildReport(applied, segments, tuple(reports), time.perf_counter() - started)
@@ -126,8 +130,12 @@ def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Map
     return {file.stem: sum(segment == file.stem for _, segment in members) for file in files}
 
 
-def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureView], now_ms: int) -> dict[str, pa.Table]:
+def _gather(
+    warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureView], now_ms: int
+) -> tuple[dict[str, pa.Table], dict[str, Mapping[str, int]]]:
+    """View → its rows, and view → values that `conform` took for unknown."""
     tables: dict[str, pa.Table] = {}
+    unknown: dict[str, Mapping[str, int]] = {}
     wrong: list[Violation] = []
     for view in views:
         file = feature_repo / "sql" / f"{view.name}.sql"
@@ -137,12 +145,14 @@ def _gather(warehouse: Warehouse, feature_repo: Path, views: Sequence[FeatureVie
             wrong.append(_sql_violation(file, error))
             continue
         try:
-            tables[view.name] = conform(found, arrow_types(view), f"sql/{file.name}")
+            types = arrow_types(view)
+            tables[view.name] = conform(found, types, f"sql/{file.name}")
+            unknown[view.name] = unknown_flags(found, types)
         except InvalidRequest as error:
             wrong += error.violations
     if wrong:
         raise InvalidRequest(wrong)
-    return tables
+    return tables, unknown
 
 
 def _sql_violation(file: Path, error: InvalidRequest) -> Violation:

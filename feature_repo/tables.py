@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,13 +51,17 @@ _ARROW: Mapping[str, pa.DataType] = {
 
 @dataclass(frozen=True, slots=True)
 class ViewReport:
-    """What a build did to one view: its rows now, those written to the online store, those that left it."""
+    """What a build did to one view: its rows now, those written to the online store, those that left it.
+
+    unknown: boolean feature → values that are neither true nor false, and so became NULL.
+    """
 
     view: str
     rows: int
     written: int
     removed: int
     seconds: float
+    unknown: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,8 @@ class Changes:
 
 
 def conform(rows: pa.Table, types: Mapping[str, pa.DataType], where: str) -> pa.Table:
-    """`rows` as customer_id and the features of `types`, cast; other columns are dropped, NaN and infinity are NULL.
+    """`rows` as customer_id and the features of `types`, cast; other columns are dropped. NaN, infinity are NULL, and
+    so is a number where true or false should be, unless it is 1 or 0: see `unknown_flags`.
 
     Raises:
         InvalidRequest: missing columns, columns that cannot be cast, missing, over-long or repeated customer ids;
@@ -82,18 +87,39 @@ def conform(rows: pa.Table, types: Mapping[str, pa.DataType], where: str) -> pa.
             wrong.append(Violation(f"{where}.{name}", f"no such column among {', '.join(rows.column_names)}"))
             continue
         try:
-            cast = rows.column(name).cast(kind)
+            cast = _finite(rows.column(name))
+            cast = (_flags(cast) if pa.types.is_boolean(kind) else cast).cast(kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             wrong.append(Violation(f"{where}.{name}", f"{rows.schema.field(name).type} does not fit {kind}: {error}"))
             continue
-        if pa.types.is_floating(kind):
-            cast = pc.if_else(pc.is_finite(cast), cast, pa.scalar(None, kind))
-        columns[name] = cast
+        columns[name] = _finite(cast)
     if KEY in columns:
         wrong += _wrong_ids(columns[KEY], f"{where}.{KEY}")
     if wrong:
         raise InvalidRequest(wrong)
     return pa.table(columns)
+
+
+def unknown_flags(rows: pa.Table, types: Mapping[str, pa.DataType]) -> dict[str, int]:
+    """Boolean feature → how many of its values in `rows` are neither true nor false, nor NULL; those that have any."""
+    flags = [name for name, kind in types.items() if pa.types.is_boolean(kind) and name in rows.column_names]
+    counts = {name: _flags(_finite(rows.column(name))).null_count - rows.column(name).null_count for name in flags}
+    return {name: count for name, count in counts.items() if count}
+
+
+def _finite(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Without NaN and infinity. Before any cast: Arrow makes true of them, and text."""
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+
+
+def _flags(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers as true and false, where they are 1 and 0; Arrow would make true of every other one."""
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)):
+        return column
+    is_flag = pc.or_(pc.equal(column, 0), pc.equal(column, 1))
+    return pc.if_else(is_flag, pc.equal(column, 1), pa.scalar(None, pa.bool_()))
 
 
 def _wrong_ids(ids: pa.ChunkedArray, field: str) -> list[Violation]:
@@ -306,9 +332,11 @@ def apply_table(
         schema=[Field(name=column, dtype=kinds[kind]) for column, kind in types.items()],
         source=FileSource(name=name, path=str(path), timestamp_field=EVENT_TIME),
     )
-    rows = conform(table, arrow_types(view), name)
+    columns = arrow_types(view)
+    rows = conform(table, columns, name)
     store = opened(feature_repo, data_dir, redis_url)
     if not path.exists():
         write_parquet(empty_table(view), path)
     store.apply([customer, view, FeatureService(name=name, features=[view])])
-    return publish(store, store.get_feature_view(name), rows, path, now_ms, progress)
+    report = publish(store, store.get_feature_view(name), rows, path, now_ms, progress)
+    return replace(report, unknown=unknown_flags(table, columns))

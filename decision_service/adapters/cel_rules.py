@@ -31,5 +31,5 @@ class CelRules:
         return [execute(expression, context) for expression in expressions]
 
     def reads(self, expression: str) -> Sequence[str]:
-        """What a rule reads of the variables, sorted."""
-        return reads(expression)
+        """What a rule reads of the variables, sorted; remembered."""
+        return list(reads(expression))

@@ -74,7 +74,10 @@ class Decided:
 
 
 class DecisionService:
-    """Thread-safe: all state is in the adapters. `entropy` returns uniform draws in [0, 1)."""
+    """Thread-safe: all state is in the adapters.
+
+    entropy: returns uniform draws in [0, 1). observe: told of each decision whether it was made without features.
+    """
 
     def __init__(
         self,
@@ -89,14 +92,18 @@ class DecisionService:
         entropy: Callable[[], float],
         explain: Callable[[DecisionRecord], Explanation],
         accepting: Callable[[], bool] = lambda: True,
+        observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._policies, self._features, self._ledger, self._budgets = policies, features, ledger, budgets
         self._catalogue, self._explain = catalogue, explain
         self._rules, self._clock, self._entropy, self._accepting = rules, clock, entropy, accepting
+        self._observe = observe
         self._caps: tuple[Published | None, tuple[FrequencyCap, ...]] = (None, ())
 
-    def decide(self, request: DecideRequest) -> Decided:
+    def decide(self, request: DecideRequest, arrived_s: float | None = None) -> Decided:
         """Which message on which channel, or nothing.
+
+        arrived_s: when the request arrived, by `time.monotonic`: the features' deadline begins with it. None: now.
 
         Raises:
             InvalidRequest, NotFound: the request names what is wrong with it.
@@ -118,7 +125,7 @@ class DecisionService:
         pending_state = self._ledger.begin_read(request.customer_id, request.request_id)
         budget_keys = tuple(dict.fromkeys(key for p in programs for key in level_keys(policy, p, now_ms)))
         pending_levels = self._budgets.begin_levels(budget_keys, now_ms) if budget_keys else None
-        entrants = self._entrants(programs, request.customer_id, clock_ms)
+        entrants = self._entrants(programs, request.customer_id, clock_ms, arrived_s)
         try:
             read = pending_state.result()
             levels = pending_levels.result() if pending_levels else {}
@@ -206,12 +213,14 @@ class DecisionService:
                 withheld = lost.reason
         return Decided(record, program.action(record.chosen), withheld=withheld)
 
-    def _entrants(self, programs: Sequence[Program], customer_id: str, now_ms: int) -> tuple[Entrant, ...]:
+    def _entrants(
+        self, programs: Sequence[Program], customer_id: str, now_ms: int, arrived_s: float | None
+    ) -> tuple[Entrant, ...]:
         """Each program with its features; programs of one FeatureService share one read."""
         pending: dict[str, Pending[ServedFeatures] | None] = {}
         for service in dict.fromkeys(program.feature_service for program in programs):
             try:
-                pending[service] = self._features.begin(service, customer_id, now_ms)
+                pending[service] = self._features.begin(service, customer_id, now_ms, arrived_s)
             except NotFound:
                 # Not built yet, or dropped: what the program says of missing features applies.
                 pending[service] = None
@@ -219,6 +228,7 @@ class DecisionService:
             service: ServedFeatures(FeatureStatus.UNAVAILABLE) if read is None else read.result()
             for service, read in pending.items()
         }
+        self._observe(any(features.status is FeatureStatus.UNAVAILABLE for features in served.values()))
         return tuple(Entrant(program, served[program.feature_service]) for program in programs)
 
     def _schema(self, program: Program) -> Mapping[str, ValueType]:

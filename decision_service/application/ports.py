@@ -53,10 +53,14 @@ class Pending(Protocol[T_co]):
 class FeatureSource(Protocol):
     """Warehouse-sourced features from the online store."""
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
+    def begin(
+        self, service: str, customer_id: str, now_ms: int, arrived_s: float | None = None
+    ) -> Pending[ServedFeatures]:
         """Send one read of every feature of the FeatureService; TTLs are enforced against `now_ms`.
 
         The result never raises for a slow or absent store: its status is then UNAVAILABLE.
+        arrived_s: when the request arrived, by `time.monotonic`, which its deadline begins with; None: now. An answer
+        that is there is taken even after the deadline.
 
         Raises:
             NotFound: no such FeatureService.

@@ -50,6 +50,7 @@ class Services:
         clock: Clock,
         entropy: Callable[[], float],
         accepting: Callable[[], bool] = lambda: True,
+        observe: Callable[[bool], None] = lambda _: None,
         simulator: Simulations | None = None,
         retention_s: int = RETENTION_S,
     ) -> Services:
@@ -69,6 +70,7 @@ class Services:
                 clock=clock,
                 entropy=entropy,
                 accepting=accepting,
+                observe=observe,
                 explain=inquiry.explain_record,
             ),
             Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock, retention_s=retention_s),

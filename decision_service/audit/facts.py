@@ -20,6 +20,15 @@ REPORT_GRACE_MS = 60_000
 
 FOREVER_MS = 2**62
 
+UNREAD = "coalesce(features_unread, CASE WHEN features_status = 'UNAVAILABLE' THEN ['*'] ELSE [] END)"
+"""SQL on `decisions`: the features that could not be read; with `*`, all of them."""
+
+
+def is_unread(unread: str, feature: str) -> str:
+    """SQL for: a feature is among those that could not be read."""
+    return f"(list_contains({unread}, {feature}) OR list_contains({unread}, '*'))"
+
+
 DECIDED = """
 WITH sent AS (
     SELECT

@@ -41,7 +41,10 @@ SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
         "program": STRING, "version": INT, "salt": STRING, "treatment": INT, "random_control": INT,
         "business_as_usual": INT, "holdout": INT,
     },
-    "policies": {"version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT},
+    "policies": {
+        "version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT,
+        "timezone_feature": STRING,
+    },
     "consent": {"version": INT, "channel": STRING, "feature": STRING, "default_allow": BOOL},
     "suppress_on": {"version": INT, "outcome": STRING, "all_channels": BOOL, "for_ms": INT},
 }  # fmt: skip
@@ -173,6 +176,7 @@ def _add_policy(
             "holdout_buckets": policy.holdout.buckets,
             "holdout_salt": policy.holdout.salt,
             "published_ms": published_ms if version else 0,
+            "timezone_feature": policy.timezone_feature,
         }
     )
     rows["consent"] += [

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -200,18 +201,27 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     )
     print_table(
         "Workers",
-        ("worker", "programs", "models", "errors"),
+        ("worker", "programs", "models", "without features", "errors"),
         [
             (
                 name,
                 ", ".join(f"{n} v{v}" for n, v in sorted(s["programs"].items())),
                 "\n".join(f"{n}: {m}" for n, m in sorted(s["models"].items())),
+                without_features(s),
                 "\n".join(f"{part}: {error}" for part, error in s["errors"].items()) or "none",
             )
             for name, s in sorted(processes.items())
         ],
     )
     print(f"{backlog} log entries are not in the warehouse yet.")
+
+
+def without_features(worker: Mapping[str, Any]) -> str:
+    """The share of the last minute's decisions; of a worker of a release that did not count, nothing is known."""
+    if "decisions_60s" not in worker:
+        return "unknown"
+    decisions, without = worker["decisions_60s"], worker["without_features_60s"]
+    return f"{without / decisions:.1%} of {decisions:,} in a minute" if decisions else "no decisions in a minute"
 
 
 def parse_context(pairs: list[str]) -> dict[str, Value | None]:

@@ -30,8 +30,11 @@ def build_features(home: Home = None, as_json: AsJson = False) -> None:
     if as_json:
         print_json(report)
     else:
-        rows = [tuple(view.values()) for view in report["views"]]
-        print_table("Features", tuple(report["views"][0]) if rows else (), rows)
+        told = [{name: of for name, of in view.items() if name != "unknown"} for view in report["views"]]
+        print_table("Features", tuple(told[0]) if told else (), [tuple(view.values()) for view in told])
+        for view in report["views"]:
+            for name, count in view["unknown"].items():
+                print(f"{view['view']}.{name}: {count} values are neither true nor false; they count as missing.")
 
 
 def load(home: Home = None, as_json: AsJson = False) -> None:

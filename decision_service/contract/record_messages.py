@@ -159,6 +159,7 @@ def fill_features(pb: record_pb2.ServedFeatures, features: ServedFeatures) -> No
     fill_values(pb.values, features.values)
     pb.event_times_ms.update(features.event_times_ms)
     pb.stale_views.extend(features.stale_views)
+    pb.unread.extend(sorted(features.unread))
 
 
 def _features_from_pb(pb: record_pb2.ServedFeatures) -> ServedFeatures:
@@ -167,6 +168,7 @@ def _features_from_pb(pb: record_pb2.ServedFeatures) -> ServedFeatures:
         values=values_from_pb(pb.values),
         event_times_ms=dict(pb.event_times_ms),
         stale_views=tuple(pb.stale_views),
+        unread=frozenset(pb.unread),
     )
 
 

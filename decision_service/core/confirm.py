@@ -57,7 +57,7 @@ def confirm(record: DecisionRecord, inputs: Inputs, action: Action | None, rules
     if blocked := _blocked(inputs, entrant):
         return replace(said, reason=blocked)
     live = live_values(entrant.program, inputs.state, now_ms)
-    variables = RuleVariables.of(entrant.features.values, live, inputs.request.context)
+    variables = RuleVariables.of(entrant.features.values, live, inputs.request.context, entrant.features.unread)
     guardrails = inputs.guardrails(entrant, lease_ms=until_ms - now_ms)
     verdict = shrink_to(entrant.program, action, rules, variables, guardrails, now_ms)
     if isinstance(verdict, Exclusion):

@@ -20,7 +20,7 @@ from decision_service.core.choice.contributions import Contribution
 from decision_service.core.choice.exploration import Distribution, Shaped, one_hot, shape, uniform
 from decision_service.core.choice.last_slot import Due, openings, slot_prices
 from decision_service.core.choice.sampling import draw_index, validate
-from decision_service.core.guardrails.eligibility import Rules, RuleVariables
+from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.guardrails.live import live_values
 from decision_service.core.guardrails.shrink import Feasible, Guardrails, shrink
@@ -118,6 +118,7 @@ class Inputs:
             self.now_ms if now_ms is None else now_ms,
             self.budget_levels,
             lease_ms,
+            entrant.features.unread,
         )
 
 
@@ -237,7 +238,7 @@ def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None
     request, program = inputs.request, entrant.program
     group, _ = assign(request.customer_id, program.groups, inputs.policy.holdout, request.pinned_group)
     live = live_values(program, inputs.state, inputs.now_ms)
-    variables = RuleVariables.of(entrant.features.values, live, request.context)
+    variables = RuleVariables.of(entrant.features.values, live, request.context, entrant.features.unread)
     degradations = _feature_degradations(entrant.features)
     guardrails = None
     if why := withheld(group, program, entrant.features):
@@ -326,7 +327,7 @@ def _due(inputs: Inputs, rules: Rules, proposal: _Proposal) -> list[Due]:
         return []
     wanted = list(dict.fromkeys(r for r in (program.audience, *(o.action.eligible for o in found)) if r is not None))
     holds: dict[str | None, object] = {None: True}
-    holds.update(zip(wanted, rules.evaluate(wanted, proposal.variables), strict=True))
+    holds.update(zip(wanted, verdicts(rules, wanted, proposal.variables), strict=True))
     at = {at_ms: inputs.guardrails(proposal.entrant, at_ms) for at_ms in {o.at_ms for o in found}}
     soon: list[Feasible] = []
     for opening in found:
@@ -373,12 +374,14 @@ def _distribute(proposal: _Proposal, rules: Rules) -> None:
 
 
 def _baseline(proposal: _Proposal, rules: Rules) -> str:
-    """The first baseline rule that holds and whose action is feasible; NO_ACTION if none is."""
+    """The first baseline rule that holds and whose action is feasible; NO_ACTION if none is. A rule that fails does not
+    hold, but for one that would keep the customer from contact."""
     feasible = {NO_ACTION, *(f.action.id for f in proposal.offered)}
     for rule in proposal.program.baseline:
-        if rule.action in feasible and (
-            rule.when is None or rules.evaluate([rule.when], proposal.variables)[0] is True
-        ):
+        if rule.action not in feasible:
+            continue
+        holds = True if rule.when is None else verdicts(rules, [rule.when], proposal.variables)[0]
+        if holds is True or (rule.action == NO_ACTION and isinstance(holds, RuleFailure)):
             return rule.action
     return NO_ACTION
 

@@ -205,9 +205,11 @@ class QuietHoursDocument(Document):
 class ConsentDocument(Document):
     """Consent per channel."""
 
-    features: dict[Channel, Id] = Field({}, description="Channel → boolean feature that grants it.")
+    features: dict[Channel, Id] = Field({}, description="Channel → boolean feature that grants it by being true.")
     default: Literal["allow", "deny"] = Field(
-        "allow", description="What a missing value means; channels not named need no consent."
+        "allow",
+        description="What a value that is known to be missing means; one that could not be read denies. Channels not "
+        "named need no consent.",
     )
 
 

@@ -38,6 +38,18 @@ _COMPILED = 4_096  # programs kept; far more than any workspace has rules
 
 _STRING = r"""r?(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')"""
 _LIST_OPERATION = re.compile(rf"{_STRING}|\.\s*(?:all|exists|exists_one|map|filter)\s*\(\s*(?P<bound>\w+)\s*,")
+_MEMBER_OR_TEXT = re.compile(
+    r"""
+    //[^\n]*                                                 # comments and texts only name variables
+    | [rR][bB]? (?: "{3}.*?"{3} | '{3}.*?'{3} | "[^"\n]*" | '[^'\n]*' )
+    | "{3}(?:[^\\]|\\.)*?"{3} | '{3}(?:[^\\]|\\.)*?'{3} | "(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*'
+    | (?<!\w) (?P<variable> customer | live | context ) \b
+      (?: \s*\.\s* (?P<dot>[A-Za-z_]\w*)\b (?!\s*\()              # not a function of the variable as a whole
+        | \s*\[\s* (?P<quote>["']) (?P<key>[^"'\\]+) (?P=quote) \s*\] )?
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+_IS_MEMBER = re.compile(r"""[\w)\]}"'`]\s*\.\s*\Z""")
 _SYNTAX_ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?:Syntax error: )?(?P<what>[^\n]*)")
 
 # What CEL raises while executing, by its own mapping of errors to Python's.
@@ -127,7 +139,15 @@ def members(expression: str, variable: str) -> set[str]:
     return {name for match in found if (name := match["dot"] or match["key"])}
 
 
-def reads(expression: str) -> list[str]:
-    """What a rule reads of the variables, sorted: `customer.age`, `live.views_1d`, `segments`."""
-    named = {f"{variable}.{name}" for variable in VARIABLES for name in members(expression, variable)}
-    return sorted(named | ({"segments"} & set(_compiled(expression).variables())))
+@lru_cache(maxsize=_COMPILED)
+def reads(expression: str) -> tuple[str, ...]:
+    """What a rule reads of the variables, sorted: `customer.age`, `live.views_1d`, `segments`. The variable itself,
+    `customer`, where it is taken as a whole or its members are not written out; when in doubt that is said."""
+    found = {"segments"} & set(_compiled(expression).variables())
+    for match in _MEMBER_OR_TEXT.finditer(expression):
+        variable = match["variable"]
+        if variable and not _IS_MEMBER.search(expression, 0, match.start()):
+            name = match["dot"] or match["key"]
+            found.add(f"{variable}.{name}" if name else variable)
+    spoken_of = {name.partition(".")[0] for name in found}
+    return tuple(sorted(found | set(VARIABLES) & set(_compiled(expression).variables()) - spoken_of))

@@ -308,5 +308,7 @@ class ContactPolicyDocument(Document):
     holdout: GlobalHoldoutDocument | None = Field(None, description="Customers whom no program contacts.")
     timezone_feature: Id = Field(_POLICY.timezone_feature, description="Feature that holds an IANA time zone.")
     unknown_timezone: Zone | None = Field(
-        _POLICY.unknown_timezone, description="Zone to assume where unknown; excludes with TIMEZONE_UNKNOWN by default."
+        _POLICY.unknown_timezone,
+        description="Zone to assume of customers without one, not where it could not be read; excludes with "
+        "TIMEZONE_UNKNOWN by default.",
     )

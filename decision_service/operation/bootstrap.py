@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from decision_service.adapters.clocks import clock_from
+from decision_service.application.feature_gauge import FeatureGauge
 from decision_service.application.ports import Clock, Warehouse
 from decision_service.core.model.errors import NbaError, NotFound
 from decision_service.operation.settings import Settings
@@ -168,9 +169,11 @@ class Refresher:
         catalogue: MlflowCatalogue,
         signals: RedisSignals,
         decision_log: RedisLog,
+        gauge: FeatureGauge | None = None,
     ) -> None:
         self._settings, self._policies, self._features = settings, policies, features
         self._catalogue, self._signals, self._log = catalogue, signals, decision_log
+        self._gauge = gauge or FeatureGauge()
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(part,), name=part.__name__.strip("_"), daemon=True)
@@ -231,6 +234,7 @@ class Refresher:
 
     def _report(self) -> None:
         published = self._policies.current()
+        decisions, without_features = self._gauge.read()
         status = {
             "pid": os.getpid(),
             "serving": self.serving,
@@ -239,6 +243,8 @@ class Refresher:
             "models": dict(self._catalogue.status()),
             "errors": {**self._errors, **self._policies.problems},
             "backlog": self._backlog,
+            "decisions_60s": decisions,
+            "without_features_60s": without_features,
         }
         self._signals.report(self.name, time.time_ns() // 1_000_000, status)
 
@@ -276,7 +282,8 @@ def open_worker(settings: Settings) -> Worker:
     features = open_features(settings)
     catalogue = open_catalogue(settings, features)
     decision_log = open_log(settings, settings.ledger_deadline_ms)  # only measured here: no patience that would block
-    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), decision_log)
+    gauge = FeatureGauge()
+    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), decision_log, gauge)
     clock = clock_from(settings.clock)
     services = Services.over(
         policies=policies,
@@ -288,6 +295,7 @@ def open_worker(settings: Settings) -> Worker:
         clock=clock,
         entropy=server_entropy,
         accepting=refresher.accepting,
+        observe=gauge.add,
         simulator=open_simulations(settings),
         retention_s=settings.record_retention_s,
     )

@@ -39,7 +39,11 @@ class Settings(BaseSettings):
     )
 
     feature_repo: Path = Field(REPOSITORY / "feature_repo", description="Folder of Feast definitions and feature SQL.")
-    feature_deadline_ms: int = Field(20, ge=1, description="Longest wait for one feature read.")
+    feature_deadline_ms: int = Field(
+        20,
+        ge=1,
+        description="Longest wait for one feature read, from when the request arrived; an answer that is there counts.",
+    )
     feature_refresh_s: float = Field(5.0, gt=0, description="How often workers look for a changed Feast registry.")
 
     warehouse: Path | None = Field(None, description="Lakehouse folder; default `home/warehouse`.")

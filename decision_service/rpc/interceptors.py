@@ -1,4 +1,4 @@
-"""What every call of this API goes through: shed load at the door, map errors, count.
+"""What every call of this API goes through: shed load at the door, note the time, map errors, count.
 
 Nothing here looks at deadlines: gRPC does not begin a call whose deadline passed while it waited for a thread.
 """
@@ -6,9 +6,12 @@ Nothing here looks at deadlines: gRPC does not begin a call whose deadline passe
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -17,6 +20,14 @@ from decision_service.core.model.errors import Overloaded
 from decision_service.rpc import status
 
 Handler: TypeAlias = grpc.RpcMethodHandler
+
+_arrived_s: ContextVar[float | None] = ContextVar("arrived_s", default=None)
+
+
+def arrived_s() -> float | None:
+    """When the call that this thread handles arrived, before it waited for a thread, by `time.monotonic`; None where
+    no call of this API is being handled."""
+    return _arrived_s.get()
 
 
 class BoundedPool(ThreadPoolExecutor):
@@ -67,13 +78,13 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no type
 
     def __init__(self, pool: BoundedPool, max_inflight: int, counts: CallCounts, prefix: str = "/nba.v1.") -> None:
         self._pool, self._max_inflight, self._counts, self._prefix = pool, max_inflight, counts, prefix
-        self._guarded: dict[str, Handler] = {}
+        self._guarded: dict[str, tuple[Callable[..., Any], Handler]] = {}
         # Refusals have a thread of their own: behind the queue that they refuse to join they would come too late.
         self._refusals = ThreadPoolExecutor(1, thread_name_prefix="rpc-refusal")
         self._refusal = self._refuse(f"{max_inflight} calls are in flight on this worker; retry with backoff")
 
     def intercept_service(self, continuation: Callable[[Any], Handler | None], details: Any) -> Handler | None:
-        """Runs in gRPC's polling thread, before the call is queued."""
+        """Runs in gRPC's polling thread, before the call is queued: what waits for a thread has its time already."""
         handler = continuation(details)
         method: str = details.method
         if handler is None or not method.startswith(self._prefix):
@@ -83,8 +94,11 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no type
             return self._refusal
         guarded = self._guarded.get(method)
         if guarded is None:
-            guarded = self._guarded[method] = self._guard(method, handler)
-        return guarded
+            guarded = self._guarded[method] = (self._guard(method, handler), handler)
+        behaviour, plain = guarded
+        return grpc.unary_unary_rpc_method_handler(
+            partial(behaviour, time.monotonic()), plain.request_deserializer, plain.response_serializer
+        )
 
     def _refuse(self, message: str) -> Handler:
         canonical = status.to_status(Overloaded(message))
@@ -95,10 +109,11 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no type
         refuse.experimental_thread_pool = self._refusals  # type: ignore[attr-defined]
         return grpc.unary_unary_rpc_method_handler(refuse)
 
-    def _guard(self, method: str, handler: Handler) -> Handler:
+    def _guard(self, method: str, handler: Handler) -> Callable[[float, Any, grpc.ServicerContext], Any]:
         behaviour, counts = handler.unary_unary, self._counts
 
-        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+        def guarded(at_s: float, request: Any, context: grpc.ServicerContext) -> Any:
+            _arrived_s.set(at_s)
             try:
                 answer = behaviour(request, context)
             except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
@@ -108,7 +123,7 @@ class Guard(grpc.ServerInterceptor):  # type: ignore[misc]  # grpc ships no type
             counts.add(method, "OK")
             return answer
 
-        return grpc.unary_unary_rpc_method_handler(guarded, handler.request_deserializer, handler.response_serializer)
+        return guarded
 
     def close(self) -> None:
         """End its thread."""

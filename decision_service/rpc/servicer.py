@@ -14,6 +14,7 @@ from decision_service.contract.pb import admin_service_pb2_grpc, decision_servic
 from decision_service.contract.pb import decision_service_pb2 as pb
 from decision_service.core.model.errors import NotBuilt
 from decision_service.rpc import admin_requests, answers, requests, status
+from decision_service.rpc.interceptors import arrived_s
 
 Context: TypeAlias = grpc.ServicerContext
 
@@ -29,17 +30,21 @@ class DecisionServicer(decision_service_pb2_grpc.DecisionServiceServicer):
 
     def Decide(self, request: pb.DecideRequest, context: Context) -> pb.DecideResponse:
         """Which message on which channel, or nothing."""
-        return answers.decide_response(self._services.decisions.decide(requests.decide_request(request)))
+        return self._decide(request, arrived_s())
+
+    def _decide(self, request: pb.DecideRequest, arrived_s: float | None) -> pb.DecideResponse:
+        return answers.decide_response(self._services.decisions.decide(requests.decide_request(request), arrived_s))
 
     def DecideBatch(self, request: pb.DecideBatchRequest, context: Context) -> pb.DecideBatchResponse:
-        """Each request on its own: an error in one is its result and does not touch the others."""
+        """Each request on its own: an error in one is its result and does not touch the others, and each has a time of
+        its own for its features, from when it is its turn."""
         answer = pb.DecideBatchResponse()
         for one in requests.batch(request):
             if not context.is_active():
                 break  # nobody will read the rest
             result = answer.results.add()
             try:
-                result.response.CopyFrom(self.Decide(one, context))
+                result.response.CopyFrom(self._decide(one, None))
             except Exception as error:  # noqa: BLE001 - as for a call of its own
                 canonical = status.to_status(error)
                 result.error.code, result.error.message = canonical.code, canonical.message

@@ -161,7 +161,38 @@ def test_a_silent_store_is_unavailable_within_the_deadline(repo: Repo, silent_se
     started = time.monotonic()
     features = source.begin("pair_v1", "anna", NOW_MS).result()
     assert features.status is FeatureStatus.UNAVAILABLE
+    assert features.unread == source.schema("pair_v1").keys()
     assert time.monotonic() - started < 1.0
+    source.close()
+
+
+@pytest.mark.parametrize("form", ["redis", "sdk"])
+@pytest.mark.parametrize(("behind_s", "waited_s"), [(1.0, 1.0), (60.0, 0.5)])
+def test_the_deadline_begins_when_the_request_arrived(
+    repo: Repo, tmp_path: Path, form: str, behind_s: float, waited_s: float
+) -> None:
+    """What waited for a thread waits less for its features, but a quarter of the deadline it always does."""
+    with EmbeddedRedis(tmp_path, free_port()) as server:
+        there = Repo(repo.folder, server.url)
+        source = there.redis_source(deadline_ms=2_000) if form == "redis" else there.sdk_source(deadline_ms=2_000)
+        source.begin("pair_v1", "anna", NOW_MS).result()  # connected
+        pause(server, 3_000)
+        started = time.monotonic()
+        features = source.begin("pair_v1", "anna", NOW_MS, started - behind_s).result()
+        assert features.status is FeatureStatus.UNAVAILABLE
+        assert waited_s - 0.1 < time.monotonic() - started < waited_s + 0.4
+        source.close()
+
+
+@pytest.mark.parametrize("form", ["redis", "sdk"])
+def test_an_answer_that_is_there_is_taken_after_the_deadline(repo: Repo, form: str) -> None:
+    """A thread that came late finds what the store sent in time."""
+    source = repo.redis_source(deadline_ms=300) if form == "redis" else repo.sdk_source(deadline_ms=300)
+    write(repo.store(), "orders", "anna", {"total": proto_int(7)}, NOW_MS)
+    source.begin("pair_v1", "anna", NOW_MS).result()  # connected
+    pending = source.begin("pair_v1", "anna", NOW_MS, time.monotonic() - 10)
+    time.sleep(0.4)
+    assert pending.result().values["total"] == 7
     source.close()
 
 

@@ -193,8 +193,8 @@ def test_features_are_told_with_their_age_and_what_is_stale(world: World) -> Non
     assert "  age = 40" in text
     world.clock.advance(7200)
     text = world.inquiry.explain(world.decide("r2").decision_id).text
-    assert "stale, treated as missing: v" in text
-    assert "missing: age, timezone" in text
+    assert "stale, so not known any more: v" in text
+    assert "could not be read: age, timezone" in text
 
 
 def test_what_a_contact_takes_is_told_in_contacts_and_money() -> None:

@@ -92,6 +92,7 @@ class Journal:
         others: Mapping[str, Group] | None = None,
         features: Values | None = None,
         context: Values | None = None,
+        unread: frozenset[str] = frozenset(),
     ) -> str:
         """Log a decision; its id. others: losing program → the customer's group there."""
         self._decisions += 1
@@ -111,7 +112,7 @@ class Journal:
             request=DecideRequest(
                 f"r-{decision_id}", customer, (program, *(others or {})), context or {}, pinned_group=pinned
             ),
-            features=replace(plain.features, values=features or {}),
+            features=replace(plain.features, values=features or {}, unread=unread),
             decided_at_ms=at_ms,
             program_version=published.version,
             policy_version=self.policy,

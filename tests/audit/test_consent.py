@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from decision_service.core.model.values import NO_ACTION
-from tests.audit.journal import START_MS, Journal, found, policy
+from tests.audit.journal import DAY_MS, START_MS, Journal, found, policy
 
 MAIL_NEEDS_IT = {"features": {"email": "email_consent"}}
 
@@ -46,3 +46,42 @@ def test_a_contact_without_consent_is_named(journal: Journal) -> None:
         "consent: c: decision d4 of 2026-03-10 12:00:00.000Z contacts on email without email_consent (feature false, "
         "context None; contact policy version 1)"
     ]
+
+
+@pytest.mark.parametrize("unread", [frozenset({"email_consent", "age"}), frozenset({"*"})])
+@pytest.mark.parametrize("told", [None, True])
+def test_consent_that_could_not_be_read_is_none(journal: Journal, unread: frozenset[str], told: bool | None) -> None:
+    """A contact all the same is a violation, under either default, whatever the caller said; and is told as such."""
+    journal.publish(policy(consent={**MAIL_NEEDS_IT, "default": "allow"}))
+    context = {} if told is None else {"email_consent": told}
+    journal.send(action="text", unread=unread)
+    journal.send(unread=frozenset({"age"}), context=context)
+    assert journal.audit().violations == 0
+    journal.send(START_MS + DAY_MS, features={"email_consent": None}, context=context, unread=unread)
+    report = journal.audit()
+    assert found(report, "consent") == 1
+    assert "without email_consent (feature could not be read, context" in report.first[0]
+
+
+@pytest.mark.parametrize("given", [1.0, 1, "true", 0.5])
+def test_only_true_is_consent(journal: Journal, given: float | str) -> None:
+    """Not what equals it, nor a text that says so."""
+    journal.publish(policy(consent={**MAIL_NEEDS_IT, "default": "allow"}))
+    journal.send(features={"email_consent": given})
+    assert found(journal.audit(), "consent") == 1
+
+
+def test_an_earlier_release_is_judged_by_whether_the_store_answered(journal: Journal) -> None:
+    """Its rows have no list of what was not read: with the store down, consent was not; else it was missing."""
+    journal.publish(policy(consent={**MAIL_NEEDS_IT, "default": "allow"}))
+    journal.send(customer="read")
+    journal.send(customer="blind")
+    journal.load()
+    rows = journal.warehouse.query(
+        "SELECT * EXCLUDE (features_unread) REPLACE (if(customer_id = 'blind', 'UNAVAILABLE', 'SERVED') AS "
+        "features_status), NULL::VARCHAR[] AS features_unread FROM decisions"
+    )
+    journal.warehouse.replace("decisions", rows)
+    report = journal.audit()
+    assert found(report, "consent") == 1
+    assert report.first[0].startswith("consent: blind: ")

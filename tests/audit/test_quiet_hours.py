@@ -62,3 +62,17 @@ def test_what_is_late_into_the_night_is_not_judged(journal: Journal) -> None:
     decided = journal.decide(at("2026-03-10T21:50:00"), lease_ms=at("2026-03-10T22:00:00") - 1)
     journal.report(decided, at("2026-03-10T22:00:00"))
     assert journal.audit().violations == 0
+
+
+@pytest.mark.parametrize("unread", [frozenset({"timezone"}), frozenset({"*"})])
+def test_a_zone_that_could_not_be_read_is_not_to_be_assumed(journal: Journal, unread: frozenset[str]) -> None:
+    """By day in the assumed zone, which may be night where the customer is; a zone that the caller sent is known."""
+    night = {"id": "night", "from": "22:00", "to": "07:00", "when_quiet": "discard"}
+    journal.publish(policy(quiet_hours=[night], unknown_timezone="Europe/Berlin"))
+    journal.send(at("2026-03-10T12:00"), context={"timezone": "Europe/Berlin"}, unread=unread)
+    journal.send(at("2026-03-11T12:00"), unread=frozenset({"age"}))
+    assert journal.audit().violations == 0
+    journal.send(at("2026-03-12T12:00"), unread=unread)
+    report = journal.audit()
+    assert found(report, "quiet hours") == 1
+    assert "(zone could not be read), in quiet hours 'night'" in report.first[0]

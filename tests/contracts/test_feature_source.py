@@ -82,6 +82,7 @@ def test_a_customer_without_rows_is_unknown(form: Form) -> None:
     features = form.source.begin("pair_v1", "nobody", NOW_MS).result()
     assert features.status is FeatureStatus.UNKNOWN_CUSTOMER
     assert features.values == dict.fromkeys([*PROFILE, *ORDERS])
+    assert features.unread == frozenset()
     assert features.event_times_ms == {}
     assert features.stale_views == ()
 
@@ -107,6 +108,7 @@ def test_ttl_is_enforced_against_now(form: Form, age_ms: int, stale: bool) -> No
     assert features.values["total"] == (None if stale else 7)
     assert features.values["name"] == "Anna"
     assert features.stale_views == (("orders",) if stale else ())
+    assert features.unread == ({"total"} if stale else frozenset())
     assert features.event_times_ms["orders"] == NOW_MS - age_ms
 
 

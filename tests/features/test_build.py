@@ -24,7 +24,7 @@ from decision_service.core.model.record import Activation, ActivationStatus, Fea
 from decision_service.core.model.values import ValueType
 from decision_service.operation.settings import REPOSITORY
 from feature_repo.build import BuildReport, build_features
-from feature_repo.tables import apply_table, changes
+from feature_repo.tables import apply_table, changes, conform, unknown_flags
 
 REPO = REPOSITORY / "feature_repo"
 NOW_MS = 1_700_000_000_000
@@ -373,6 +373,42 @@ def test_a_table_becomes_a_service_without_python(tmp_path: Path, redis_url: str
     with pytest.raises(InvalidRequest, match=r"replay_trial\.wool: no such column"):
         apply_table(REPO, tmp_path, redis_url, "replay_trial", table, {"wool": ValueType.INT}, 0, NOW_MS)
     source.close()
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.float32(), pa.int64(), pa.decimal128(5, 2), pa.bool_()])
+def test_only_one_and_zero_are_true_and_false(kind: pa.DataType) -> None:
+    """A flag that comes as a number: NaN, which Arrow makes true of, and every other number are unknown, and told."""
+    strange = {"f": [float("nan"), float("inf"), 0.5, -1.0], "i": [2, -1]}.get(str(kind)[0], [])
+    strange = [2, -1] if pa.types.is_decimal(kind) else strange
+    given = [1, 0, None, *strange]
+    if pa.types.is_boolean(kind):
+        given = [True, False, None]
+    rows = pa.table({"customer_id": [str(i) for i in range(len(given))], "ok": pa.array(given, kind)})
+    flags = conform(rows, {"ok": pa.bool_()}, "t").column("ok").to_pylist()
+    assert flags == [True, False, None] + [None] * len(strange)
+    assert unknown_flags(rows, {"ok": pa.bool_()}) == ({"ok": len(strange)} if strange else {})
+
+
+def test_a_number_that_is_none_becomes_no_text() -> None:
+    """Nor a whole number: NaN of a DOUBLE column is missing whatever the feature's type."""
+    rows = pa.table({"customer_id": ["a", "b"], "zone": [float("nan"), 2.0], "n": [float("nan"), 3.0]})
+    made = conform(rows, {"zone": pa.string(), "n": pa.int64()}, "t")
+    assert made.column("zone").to_pylist()[0] is None
+    assert made.column("n").to_pylist() == [None, 3]
+
+
+def test_consent_that_is_no_boolean_is_served_as_missing(
+    warehouse: MemoryWarehouse, own_repo: Path, tmp_path: Path, redis_url: str
+) -> None:
+    """From a DOUBLE column of the source to what Decide reads; the build tells how many."""
+    profile = own_repo / "sql" / "customer_profile.sql"
+    numbers = "CASE customer_id WHEN 'anna' THEN 'NaN' WHEN 'ben' THEN '1' ELSE '0.3' END::DOUBLE AS email_consent"
+    profile.write_text(profile.read_text().replace("email_consent", numbers))
+    own = Built(tmp_path / "features", redis_url, own_repo)
+    report = own.build(warehouse)
+    assert {view.view: view.unknown for view in report.views}["customer_profile"] == {"email_consent": 2}
+    assert [own.read(who)["email_consent"] for who in ("anna", "ben", "cleo")] == [None, True, None]
+    own.close()
 
 
 def test_event_times_never_go_back() -> None:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from decision_service.adapters.memory.features import MemoryFeatures
 from decision_service.adapters.redis.policies import RedisPolicies
+from decision_service.adapters.redis.signals import RedisSignals
+from decision_service.application.feature_gauge import FeatureGauge
+from decision_service.cli.decisions import without_features
 from decision_service.operation import bootstrap
 from decision_service.operation.bootstrap import Refresher
 from decision_service.operation.settings import Settings
@@ -81,3 +85,32 @@ def test_programs_go_live_whatever_else_takes_long(
         time.sleep(0.005)
     assert not features.let_go.is_set()
     publisher.close()
+
+
+def test_the_share_of_decisions_without_features_is_reported(settings: Settings, tracking_uri: str) -> None:
+    """Of the last minute, by each worker; `nba status` shows it, and what an earlier release's worker says."""
+    chosen = settings.model_copy(update={"mlflow_uri": tracking_uri})
+    signals = bootstrap.open_signals(chosen)
+    features = MemoryFeatures()
+    worker = Refresher(
+        chosen,
+        bootstrap.open_policies(chosen),
+        features,
+        bootstrap.open_catalogue(chosen, features),
+        signals,
+        bootstrap.open_log(chosen),
+        gauge := FeatureGauge(),
+    )
+    worker.refresh()
+    assert without_features(reported(signals, worker)) == "no decisions in a minute"
+    for without in (True, False, False, False):
+        gauge.add(without)
+    time.sleep(1.1)
+    worker.refresh()
+    assert without_features(reported(signals, worker)) == "25.0% of 4 in a minute"
+    assert without_features({"pid": 1}) == "unknown"
+
+
+def reported(signals: RedisSignals, worker: Refresher) -> Mapping[str, Any]:
+    """What others see of a worker."""
+    return signals.processes(time.time_ns() // 1_000_000)[worker.name]

@@ -45,13 +45,17 @@ class Gate:
     opened: threading.Event = field(default_factory=threading.Event)
     reads: int = 0
     failure: Exception | None = None
+    arrived_s: list[float | None] = field(default_factory=list)
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
+    def begin(
+        self, service: str, customer_id: str, now_ms: int, arrived_s: float | None = None
+    ) -> Pending[ServedFeatures]:
         self.reads += 1
+        self.arrived_s.append(arrived_s)
         assert self.opened.wait(30)
         if self.failure is not None:
             raise self.failure
-        return self.behind.begin(service, customer_id, now_ms)
+        return self.behind.begin(service, customer_id, now_ms, arrived_s)
 
     def schema(self, service: str) -> Mapping[str, ValueType]:
         return self.behind.schema(service)

@@ -17,6 +17,7 @@ from decision_service.core.model.customer import Contact, ContactStatus, Custome
 from decision_service.core.model.program import Group, LearningMode
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
+    ALL_FEATURES,
     Activation,
     ActivationStatus,
     Candidate,
@@ -68,7 +69,12 @@ requests = st.builds(
     DecideRequest, text, text, programs, values, names, st.none() | st.sampled_from(Group), st.booleans()
 )
 served = st.builds(
-    ServedFeatures, st.sampled_from(FeatureStatus), values, st.dictionaries(text, int64, max_size=2), names
+    ServedFeatures,
+    st.sampled_from(FeatureStatus),
+    values,
+    st.dictionaries(text, int64, max_size=2),
+    names,
+    st.frozensets(text, max_size=3),
 )
 tokens = st.lists(st.builds(Token, text, text, int64), max_size=2).map(tuple)
 maybe = st.none() | finite
@@ -184,6 +190,18 @@ def test_a_record_of_one_program_by_an_earlier_release_is_read(record: DecisionR
         pb.ClearField(name)  # type: ignore[arg-type]
     read = record_messages.record_from_pb(pb)
     assert (read.request.programs, read.program_probability) == ((record.program,), 1.0)
+
+
+@given(records)
+def test_what_an_earlier_release_could_not_read_is_taken_from_the_status(record: DecisionRecord) -> None:
+    """It did not log it: nothing was unread where the store answered, everything where it did not."""
+    pb = record_messages.record_to_pb(record)
+    pb.features.ClearField("unread")
+    for candidate in pb.others:
+        candidate.features.ClearField("unread")
+    features = record_messages.record_from_pb(pb).features
+    is_unavailable = record.features.status is FeatureStatus.UNAVAILABLE
+    assert features.unread == ({ALL_FEATURES} if is_unavailable else frozenset())
 
 
 def test_a_request_of_one_program_has_the_digest_that_an_earlier_release_gave_it() -> None:

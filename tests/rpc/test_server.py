@@ -304,6 +304,27 @@ def test_an_expired_call_is_not_begun(service: Services, gate: Gate) -> None:
     assert counts["/nba.v1.DecisionService/Decide", "OK"] == 2
 
 
+def test_a_request_is_as_old_as_its_arrival(service: Services, gate: Gate) -> None:
+    """The features' deadline of a call that waited for a thread began at the door; in a batch, with each one's turn."""
+    gate.opened.clear()
+    with Server(service, "127.0.0.1:0", threads=1) as server, DecisionClient(server.address, retries=0) as client:
+        client.wait_ready(10)
+        with ThreadPoolExecutor(2) as callers:
+            asked = [callers.submit(client.decide, DecideRequest(f"r{i}", "c", ("welcome",))) for i in range(2)]
+            while gate.reads < 1 or server._pool.inflight < 2:
+                threading.Event().wait(0.001)
+            opened_s = time.monotonic()
+            gate.opened.set()
+            for call in asked:
+                call.result(10)
+        first_s, second_s = gate.arrived_s
+        assert first_s is not None
+        assert second_s is not None
+        assert max(first_s, second_s) < opened_s
+        client.decide_batch([DecideRequest(f"b{i}", "c", ("welcome",)) for i in range(2)])
+        assert gate.arrived_s[2:] == [None, None]
+
+
 def test_load_is_shed_at_the_door(service: Services, gate: Gate) -> None:
     """Beyond `max_inflight`, calls are refused at once with a hint when to return; probes still see a live server."""
     with (

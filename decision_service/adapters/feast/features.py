@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Protocol
 import redis
 
 from decision_service.adapters.feast.plan import (
-    UNAVAILABLE,
     RedisPlan,
     ServicePlan,
     ViewRow,
@@ -27,6 +26,7 @@ from decision_service.adapters.feast.plan import (
     decode,
     decode_rows,
     served,
+    unavailable,
 )
 from decision_service.adapters.feast.store import open_store, registry_file
 from decision_service.adapters.redis.wire import Reply, Wire
@@ -39,6 +39,17 @@ if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
 log = logging.getLogger(__name__)
+
+
+LEAST_WAIT = 0.25
+"""Of the deadline, that a read is waited for however long its request had been waiting: a queue at the door must not
+blind every decision behind it."""
+
+
+def _until(arrived_s: float | None, deadline_s: float) -> float:
+    """Until when an answer is waited for, by `time.monotonic`."""
+    now_s = time.monotonic()
+    return now_s + deadline_s if arrived_s is None else max(arrived_s + deadline_s, now_s + LEAST_WAIT * deadline_s)
 
 
 class RefreshableSource(FeatureSource, Protocol):
@@ -71,7 +82,7 @@ def open_feature_source(
     sdk = FeastSdkSource(
         lambda: open_store(repo, redis_url, data_dir), registry_file(repo, redis_url, data_dir), deadline_ms
     )
-    source = FeastRedisSource(sdk, Wire(redis_url, deadline_ms, "feature store"))
+    source = FeastRedisSource(sdk, Wire(redis_url, deadline_ms, "feature store"), deadline_ms)
     try:
         source.refresh()
     except Unavailable as error:
@@ -156,11 +167,13 @@ class FeastSdkSource:
         self._deadline_s = deadline_ms / 1000
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="feast")
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
+    def begin(
+        self, service: str, customer_id: str, now_ms: int, arrived_s: float | None = None
+    ) -> Pending[ServedFeatures]:
         """Ask for the features in a thread."""
         plan = self.registry.plan(service)
-        until = time.monotonic() + self._deadline_s
-        return _SdkRead(self._threads.submit(self._read, plan, customer_id, now_ms), until)
+        until_s = _until(arrived_s, self._deadline_s)
+        return _SdkRead(self._threads.submit(self._read, plan, customer_id, now_ms), plan, until_s)
 
     def _read(self, plan: ServicePlan, customer_id: str, now_ms: int) -> ServedFeatures:
         store = self.registry.store
@@ -195,38 +208,41 @@ def _epoch_ms(stamp: object) -> int:
 
 
 class _SdkRead:
-    def __init__(self, future: Future[ServedFeatures], until: float) -> None:
-        self._future, self._until = future, until
+    def __init__(self, future: Future[ServedFeatures], plan: ServicePlan, until_s: float) -> None:
+        self._future, self._plan, self._until_s = future, plan, until_s
 
     def result(self) -> ServedFeatures:
         """The features; UNAVAILABLE if they did not come in time, or the store failed."""
         try:
-            return self._future.result(max(0.0, self._until - time.monotonic()))
+            return self._future.result(max(0.0, self._until_s - time.monotonic()))
         except FutureTimeout:
             self._future.cancel()
-            return UNAVAILABLE
+            return unavailable(self._plan)
         except Exception as error:  # noqa: BLE001 - any store may be behind the SDK, with errors of its own
             log.warning("features: %s", error)
-            return UNAVAILABLE
+            return unavailable(self._plan)
 
 
 class FeastRedisSource:
     """Feast's Redis, by one HMGET for all views of a service. What that cannot read goes through `sdk`."""
 
-    def __init__(self, sdk: FeastSdkSource, wire: Wire) -> None:
-        self._sdk, self._wire = sdk, wire
+    def __init__(self, sdk: FeastSdkSource, wire: Wire, deadline_ms: int) -> None:
+        self._sdk, self._wire, self._deadline_s = sdk, wire, deadline_ms / 1000
         self._plans: Mapping[str, RedisPlan] = {}
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> Pending[ServedFeatures]:
+    def begin(
+        self, service: str, customer_id: str, now_ms: int, arrived_s: float | None = None
+    ) -> Pending[ServedFeatures]:
         """Send the HMGET; connecting, where no connection is idle, waits for at most the deadline."""
         compiled = self._plans.get(service)
         if compiled is None:
-            return self._sdk.begin(service, customer_id, now_ms)
+            return self._sdk.begin(service, customer_id, now_ms, arrived_s)
+        until_s = _until(arrived_s, self._deadline_s)
         try:
             reply = self._wire.begin("HMGET", compiled.key(customer_id), *compiled.fields)
         except (Unavailable, redis.exceptions.RedisError):
-            return _RedisRead(None, compiled.plan, now_ms)
-        return _RedisRead(reply, compiled.plan, now_ms)
+            return _RedisRead(None, compiled.plan, now_ms, until_s)
+        return _RedisRead(reply, compiled.plan, now_ms, until_s)
 
     def schema(self, service: str) -> Mapping[str, ValueType]:
         """Feature name → type."""
@@ -254,17 +270,17 @@ class FeastRedisSource:
 
 
 class _RedisRead:
-    def __init__(self, reply: Reply | None, plan: ServicePlan, now_ms: int) -> None:
-        self._reply, self._plan, self._now_ms = reply, plan, now_ms
+    def __init__(self, reply: Reply | None, plan: ServicePlan, now_ms: int, until_s: float) -> None:
+        self._reply, self._plan, self._now_ms, self._until_s = reply, plan, now_ms, until_s
 
     def result(self) -> ServedFeatures:
         """The features; UNAVAILABLE if they did not come in time, or were not written by Feast."""
         if self._reply is None:
-            return UNAVAILABLE
+            return unavailable(self._plan)
         try:
-            return served(self._plan, decode_rows(self._plan, self._reply.result()), self._now_ms)
+            return served(self._plan, decode_rows(self._plan, self._reply.result(self._until_s)), self._now_ms)
         except (Unavailable, redis.exceptions.RedisError):
-            return UNAVAILABLE
+            return unavailable(self._plan)
         except ValueError as error:
             log.warning("features: %s", error)
-            return UNAVAILABLE
+            return unavailable(self._plan)

@@ -23,8 +23,6 @@ from decision_service.core.model.values import Value, ValueType
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
-UNAVAILABLE = ServedFeatures(status=FeatureStatus.UNAVAILABLE)
-
 _KEY_VERSION = 3
 _STRING = 2  # feast.types.ValueType.STRING
 _NULL_TIMESTAMP = -(2**63)  # how Feast stores a missing time
@@ -157,22 +155,29 @@ def compile_redis(store: FeatureStore, plan: ServicePlan) -> RedisPlan | None:
     return compiled
 
 
+def unavailable(plan: ServicePlan) -> ServedFeatures:
+    """No answer: none of the service's features was read."""
+    return ServedFeatures(FeatureStatus.UNAVAILABLE, unread=frozenset(plan.schema))
+
+
 def served(plan: ServicePlan, rows: Sequence[ViewRow], now_ms: int) -> ServedFeatures:
     """Rows, one per view of the plan, as features: stale values become None, and a customer without rows unknown."""
     values: dict[str, Value | None] = {}
     times: dict[str, int] = {}
     stale: list[str] = []
+    unread: list[str] = []
     for view, row in zip(plan.views, rows, strict=True):
         when = row.event_time_ms
         if when is not None:
             times[view.name] = when
         if when is not None and view.ttl_ms is not None and now_ms - when > view.ttl_ms:
             stale.append(view.name)
+            unread += view.features
             values.update(dict.fromkeys(view.features))
         else:
             values.update(zip(view.features, row.values, strict=True))
     status = FeatureStatus.SERVED if times else FeatureStatus.UNKNOWN_CUSTOMER
-    return ServedFeatures(status, values, times, tuple(stale))
+    return ServedFeatures(status, values, times, tuple(stale), frozenset(unread))
 
 
 def decode_rows(plan: ServicePlan, answer: Sequence[bytes | None]) -> list[ViewRow]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decision_service.adapters.feast.plan import UNAVAILABLE, ServicePlan, ViewPlan, ViewRow, served
+from decision_service.adapters.feast.plan import ServicePlan, ViewPlan, ViewRow, served, unavailable
 from decision_service.core.model.errors import InvalidRequest, NotFound, Violation
 from decision_service.core.model.record import ServedFeatures
 from decision_service.core.model.values import Value, Values, ValueType, conforms
@@ -61,11 +61,12 @@ class MemoryFeatures:
         if before is None or before[0] < event_time_ms:
             self._rows[view, customer_id] = (event_time_ms, dict(values))
 
-    def begin(self, service: str, customer_id: str, now_ms: int) -> _Ready:
-        """The features as of now."""
+    def begin(self, service: str, customer_id: str, now_ms: int, arrived_s: float | None = None) -> _Ready:
+        """The features as of now; nothing is waited for."""
+        del arrived_s
         plan = self._plan(service)
         if self.down:
-            return _Ready(UNAVAILABLE)
+            return _Ready(unavailable(plan))
         return _Ready(served(plan, [self._row(view, customer_id) for view in plan.views], now_ms))
 
     def _row(self, view: ViewPlan, customer_id: str) -> ViewRow:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -46,15 +47,16 @@ class Reply:
         self._wire, self._connection, self._command, self._script = wire, connection, command, script
         self._unsent = unsent
 
-    def result(self) -> Any:
-        """The raw answer, strings as bytes.
+    def result(self, until_s: float | None = None) -> Any:
+        """The raw answer, strings as bytes. until_s: wait no longer than to this time of `time.monotonic`; an answer
+        that is there by then is taken, however late it is asked for. None: the deadline, from now.
 
         Raises:
             Unavailable: it could not be sent, or there was no answer within the deadline.
         """
         if self._unsent is not None:
             raise self._unsent
-        return self._wire.read(self._connection, self._command, self._script)
+        return self._wire.read(self._connection, self._command, self._script, until_s)
 
 
 class Wire:
@@ -83,24 +85,29 @@ class Wire:
         """Run a script and wait for its answer."""
         return self.call(*script.command(keys, arguments), script=script)
 
-    def read(self, connection: Any, command: tuple[Any, ...], script: Script | None) -> Any:
-        """Wait for the answer of a command sent on `connection`."""
-        return self._answered(connection, command, script, self._read_again)
+    def read(
+        self, connection: Any, command: tuple[Any, ...], script: Script | None, until_s: float | None = None
+    ) -> Any:
+        """Wait for the answer of a command sent on `connection`; `until_s` as for `Reply.result`."""
+        return self._answered(connection, command, script, until_s, self._read_again)
 
-    def _read_again(self, command: tuple[Any, ...], script: Script | None) -> Any:
+    def _read_again(self, command: tuple[Any, ...], script: Script | None, until_s: float | None) -> Any:
         # The connection had died idle, as after a restart of the server. Every command sent here may run twice:
         # reads change nothing, and scripts answer a repetition with what the first run did.
-        return self._answered(self._fresh(command), command, script, None)
+        return self._answered(self._fresh(command), command, script, until_s, None)
 
     def _answered(
         self,
         connection: Any,
         command: tuple[Any, ...],
         script: Script | None,
-        again: Callable[[tuple[Any, ...], Script | None], Any] | None,
+        until_s: float | None,
+        again: Callable[[tuple[Any, ...], Script | None, float | None], Any] | None,
     ) -> Any:
+        # A timeout of 0 takes what is there.
+        timeout = {} if until_s is None else {"timeout": max(0.0, until_s - time.monotonic())}
         try:
-            answer = connection.read_response(disconnect_on_error=False)
+            answer = connection.read_response(disconnect_on_error=False, **timeout)
         except redis.exceptions.NoScriptError:
             assert script is not None
             self._idle.append(connection)
@@ -116,7 +123,7 @@ class Wire:
         except (redis.exceptions.ConnectionError, OSError) as error:
             connection.disconnect()
             if again is not None:
-                return again(command, script)
+                return again(command, script, until_s)
             raise Unavailable(self._part, str(error)) from error
         except BaseException:
             connection.disconnect()

@@ -61,7 +61,7 @@ PREFERENCE_LIFT: PreferenceKind
 PREFERENCE_PAUSE: PreferenceKind
 
 class ServedFeatures(_message.Message):
-    __slots__ = ("status", "values", "event_times_ms", "stale_views")
+    __slots__ = ("status", "values", "event_times_ms", "stale_views", "unread")
     class ValuesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -80,11 +80,13 @@ class ServedFeatures(_message.Message):
     VALUES_FIELD_NUMBER: _ClassVar[int]
     EVENT_TIMES_MS_FIELD_NUMBER: _ClassVar[int]
     STALE_VIEWS_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
     status: FeatureStatus
     values: _containers.MessageMap[str, _types_pb2.Value]
     event_times_ms: _containers.ScalarMap[str, int]
     stale_views: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, status: _Optional[_Union[FeatureStatus, str]] = ..., values: _Optional[_Mapping[str, _types_pb2.Value]] = ..., event_times_ms: _Optional[_Mapping[str, int]] = ..., stale_views: _Optional[_Iterable[str]] = ...) -> None: ...
+    unread: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, status: _Optional[_Union[FeatureStatus, str]] = ..., values: _Optional[_Mapping[str, _types_pb2.Value]] = ..., event_times_ms: _Optional[_Mapping[str, int]] = ..., stale_views: _Optional[_Iterable[str]] = ..., unread: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Contact(_message.Message):
     __slots__ = ("decision_id", "program", "action", "message", "channel", "tags", "status", "from_ms", "until_ms", "uncounted")

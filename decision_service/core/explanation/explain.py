@@ -12,7 +12,14 @@ from decision_service.core.explanation.what_would_change import Objections
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import Candidate, DecisionRecord, FeatureStatus, Option, PolicyKind
+from decision_service.core.model.record import (
+    Candidate,
+    DecisionRecord,
+    FeatureStatus,
+    Option,
+    PolicyKind,
+    is_unread,
+)
 from decision_service.core.model.values import NO_ACTION
 from decision_service.core.replay import inputs_of
 
@@ -307,8 +314,12 @@ def _feature_lines(record: DecisionRecord, part: _Part, shared_with: str) -> lis
         )
         lines[0] += f" ({ages})" if ages else ""
     if features.stale_views:
-        lines.append(f"  stale, treated as missing: {', '.join(features.stale_views)}")
-    return [*lines, *_values("", features.values), *_values("live.", part.candidate.live)]
+        lines.append(f"  stale, so not known any more: {', '.join(features.stale_views)}")
+    known = {name: of for name, of in features.values.items() if not is_unread(features.unread, name)}
+    lines += _values("", known)
+    if unread := ", ".join(sorted(features.values.keys() - known.keys())):
+        lines.append(f"  {wording.NOT_READ}: {unread}")
+    return [*lines, *_values("live.", part.candidate.live)]
 
 
 def _values(prefix: str, values: Mapping[str, object]) -> list[str]:

@@ -15,7 +15,7 @@ from decision_service.core.decide import Entrant, Inputs
 from decision_service.core.explanation import wording
 from decision_service.core.guardrails.budgets import budget_of, limit_of, period_bounds, tokens
 from decision_service.core.guardrails.caps import Span, binds, counts, frees_at_ms, remaining
-from decision_service.core.guardrails.eligibility import Rules, RuleVariables
+from decision_service.core.guardrails.eligibility import Rules, RuleVariables, could_not_read
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.guardrails.live import live_values
 from decision_service.core.guardrails.pauses import paused
@@ -33,7 +33,7 @@ from decision_service.core.model.program import (
     QuietHours,
 )
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import Candidate, Exclusion, Token
+from decision_service.core.model.record import Candidate, Exclusion, Token, is_unread
 
 _MOST_STEPS = 16
 """Guardrails that are waited for, one after the other, before no time is given."""
@@ -69,15 +69,14 @@ class Objections:
             case Reason.CHANNEL_NOT_REQUESTED:
                 return f"channel {exclusion.detail!r}; the request asked for {', '.join(self._inputs.request.channels)}"
             case Reason.NO_CONSENT:
-                return f"consent feature {exclusion.detail!r} {self._consent_given(exclusion.detail)}"
+                return self._consent_given(action)
             case Reason.SUPPRESSED | Reason.SUPPRESSED_BY_OUTCOME:
                 return self._stopped_by(exclusion, action)
             case Reason.QUIET_HOURS:
                 return self._quiet_named(exclusion.detail)
             case Reason.TIMEZONE_UNKNOWN:
                 feature = self._policy.timezone_feature
-                known = self._variables.context.get(feature, self._variables.customer.get(feature))
-                return f"needed by {exclusion.detail!r}; feature {feature!r} {wording.held(known)}"
+                return f"needed by {exclusion.detail!r}; feature {feature!r} {self._timezone_held(feature)}"
             case Reason.FREQUENCY_CAP:
                 return self._cap_named(exclusion, action)
             case Reason.VOLUME_LIMIT:
@@ -109,7 +108,10 @@ class Objections:
             case Reason.CHANNEL_NOT_REQUESTED:
                 return f"if the request named channel {exclusion.detail!r}, or none"
             case Reason.NO_CONSENT:
-                return f"if {exclusion.detail!r} were true wherever it is given"
+                feature = self._policy.consent.features[action.channel]
+                if is_unread(self._entrant.features.unread, feature):
+                    return f"if {feature!r} could be read, and were true wherever it is given"
+                return f"if {feature!r} were true wherever it is given"
             case Reason.TIMEZONE_UNKNOWN:
                 return f"if {self._policy.timezone_feature!r} named an IANA zone"
             case Reason.BASELINE_ONLY:
@@ -199,19 +201,31 @@ class Objections:
 
     def _read_by(self, rule: str) -> str:
         """The customer's values of the names that a rule reads."""
-        read = [f"{name} {wording.held(self._variable(name))}" for name in self._rules.reads(rule)]
+        read = [f"{name} {self._held(name)}" for name in self._rules.reads(rule)]
         return ", ".join(read) if read else "it reads nothing of the customer"
 
-    def _variable(self, name: str) -> object:
+    def _held(self, name: str) -> str:
+        if could_not_read(name, self._variables):
+            return wording.NOT_READ
         variable, _, member = name.partition(".")
         values = getattr(self._variables, variable)
-        return values.get(member) if member else values
+        if member:
+            return wording.held(values.get(member))
+        return "as a whole" if isinstance(values, Mapping) else wording.held(values)
 
     def _variables_at(self, at_ms: int) -> RuleVariables:
         live = live_values(self._program, self._state, at_ms)
-        return RuleVariables.of(self._entrant.features.values, live, self._inputs.request.context)
+        features = self._entrant.features
+        return RuleVariables.of(features.values, live, self._inputs.request.context, features.unread)
 
-    def _consent_given(self, feature: str) -> str:
+    def _timezone_held(self, feature: str) -> str:
+        sent = self._variables.context.get(feature)
+        if sent is None and is_unread(self._entrant.features.unread, feature):
+            return wording.NOT_READ
+        return wording.held(self._variables.customer.get(feature) if sent is None else sent)
+
+    def _consent_given(self, action: Action) -> str:
+        feature = self._policy.consent.features[action.channel]
         given = {
             where: values[feature]
             for where, values in (
@@ -220,9 +234,13 @@ class Objections:
             )
             if values.get(feature) is not None
         }
-        if not given:
-            return f"is missing, and the contact policy {'allows' if self._policy.consent.default_allow else 'denies'}"
-        return " and ".join(f"is {wording.value(value)} {where}" for where, value in given.items())
+        said = [f"is {wording.consent(value)} {where}" for where, value in given.items()]
+        if is_unread(self._entrant.features.unread, feature):
+            said = [wording.NOT_READ, *said]
+        elif not given:
+            default = "allows" if self._policy.consent.default_allow else "denies"
+            said = [f"is missing, and the contact policy {default}"]
+        return f"consent feature {feature!r} {' and '.join(said)}"
 
     def _suppressions(self, action: Action, at_ms: int) -> list[Suppression]:
         channels = (action.channel, ALL_CHANNELS)

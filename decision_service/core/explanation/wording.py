@@ -41,6 +41,9 @@ FEATURES: Mapping[FeatureStatus, str] = {
     FeatureStatus.UNAVAILABLE: "not read in time",
 }
 
+NOT_READ = "could not be read"
+"""Of what nobody knows whether it is missing."""
+
 
 def moment(ms: int, zone_name: str = "") -> str:
     """A time in UTC, and on the customer's clock where its zone is known."""
@@ -79,6 +82,11 @@ def value(of: object) -> str:
     if isinstance(of, tuple):
         return ", ".join(map(str, of)) or "an empty list"
     return f"{of:.6g}" if isinstance(of, float) else str(of)
+
+
+def consent(of: object) -> str:
+    """What stands where consent should."""
+    return value(of) if isinstance(of, bool) else f"{value(of)}, neither true nor false,"
 
 
 def held(of: object) -> str:

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from decision_service.core.guardrails.budgets import exhausted, kinds_of, tokens
 from decision_service.core.guardrails.caps import Span, binds, remaining
-from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables
+from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.pauses import counting, paused
 from decision_service.core.guardrails.quiet_hours import applicable, next_quiet_ms, send_time, zone_named
 from decision_service.core.model.customer import ALL_CHANNELS, CustomerState, Suppression
 from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, ProgramState, QuietHours
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import Exclusion, Token
+from decision_service.core.model.record import Exclusion, Token, is_unread
 from decision_service.core.model.values import Values
 
 
@@ -106,6 +106,8 @@ class Guardrails:
 
     budget_levels: `Token.key` → what is taken of it; absent is 0.
     lease_ms: for how long a contact may be sent from when it may; the program's lease by default.
+    unread: the features that could not be read, see `ServedFeatures`. What is not known stands for no consent and no
+        time zone; what is known to be missing, for what the contact policy says of that.
     zone_name: the IANA zone in which caps and quiet hours are taken; empty if it is unknown.
     """
 
@@ -119,16 +121,17 @@ class Guardrails:
         now_ms: int,
         budget_levels: Mapping[str, int] = MappingProxyType({}),
         lease_ms: int | None = None,
+        unread: frozenset[str] = frozenset(),
     ) -> None:
         self._program, self._policy = program, policy
         self._bindings = _Bindings.of(program, policy)
-        self._features, self._context = features, context
+        self._features, self._context, self._unread = features, context, unread
         self._state, self._now_ms = state, now_ms
         self._lease_ms = program.lease_s * 1000 if lease_ms is None else lease_ms
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
         self._budget_levels = budget_levels
-        self.zone_name = _zone_name(policy, features, context)
+        self.zone_name = _zone_name(policy, features, context, unread)
         self._zone = zone_named(self.zone_name)
         # What several actions share is worked out once: per kind of action, and for several kinds per channel and cap.
         self._verdicts: dict[_Kind, _Verdict] = {}
@@ -177,10 +180,14 @@ class Guardrails:
         consent = self._policy.consent.features.get(channel)
         if consent is None:
             return None
-        # The caller may know of a refusal, or of consent where none is stored; a stored refusal stands.
-        given = {self._features.get(consent), self._context.get(consent)} - {None}
-        allowed = given == {True} if given else self._policy.consent.default_allow
-        return None if allowed else _Objection(Reason.NO_CONSENT, consent)
+        # The caller may know of a refusal, or of consent where none is stored; a stored refusal stands, seen or not.
+        # Only the boolean grants: 1.0 equals it, and NaN counts as true in many a conversion.
+        given = [v for v in (self._features.get(consent), self._context.get(consent)) if v is not None]
+        if any(value is not True for value in given):
+            return _Objection(Reason.NO_CONSENT, consent)
+        if is_unread(self._unread, consent):
+            return _Objection(Reason.NO_CONSENT, f"{consent} could not be read")
+        return None if given or self._policy.consent.default_allow else _Objection(Reason.NO_CONSENT, consent)
 
     def _check_suppression(self, channel: str) -> _Objection | None:
         suppression = self._suppressed.get(channel) or self._suppressed.get(ALL_CHANNELS)
@@ -258,11 +265,11 @@ def _split(
     guardrails: Guardrails,
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
-    verdicts = _eligibility(actions, rules, variables)
+    eligibility = _eligibility(actions, rules, variables)
     kept: list[Feasible] = []
     excluded: list[Exclusion] = []
     for action in actions:
-        verdict = _unsuitable(action, channels, verdicts, now_ms) or guardrails.check(action)
+        verdict = _unsuitable(action, channels, eligibility, now_ms) or guardrails.check(action)
         if isinstance(verdict, Exclusion):
             excluded.append(verdict)
         else:
@@ -278,7 +285,7 @@ def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_
     if program.ends_at_ms is not None and now_ms >= program.ends_at_ms:
         return Reason.EXPIRED, "program"
     if program.audience is not None:
-        verdict = rules.evaluate([program.audience], variables)[0]
+        verdict = verdicts(rules, [program.audience], variables)[0]
         if isinstance(verdict, RuleFailure):
             return Reason.RULE_ERROR, f"audience: {verdict.message}"
         if not verdict:
@@ -288,11 +295,11 @@ def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_
 
 def _eligibility(actions: Sequence[Action], rules: Rules, variables: RuleVariables) -> Mapping[str, bool | RuleFailure]:
     expressions = list(dict.fromkeys(a.eligible for a in actions if a.eligible is not None))
-    return dict(zip(expressions, rules.evaluate(expressions, variables), strict=True)) if expressions else {}
+    return dict(zip(expressions, verdicts(rules, expressions, variables), strict=True)) if expressions else {}
 
 
 def _unsuitable(
-    action: Action, channels: Sequence[str], verdicts: Mapping[str, bool | RuleFailure], now_ms: int
+    action: Action, channels: Sequence[str], eligibility: Mapping[str, bool | RuleFailure], now_ms: int
 ) -> Exclusion | None:
     if channels and action.channel not in channels:
         return Exclusion(action.id, Reason.CHANNEL_NOT_REQUESTED, action.channel)
@@ -301,7 +308,7 @@ def _unsuitable(
     if action.ends_at_ms is not None and now_ms >= action.ends_at_ms:
         return Exclusion(action.id, Reason.EXPIRED, "action")
     if action.eligible is not None:
-        verdict = verdicts[action.eligible]
+        verdict = eligibility[action.eligible]
         if isinstance(verdict, RuleFailure):
             return Exclusion(action.id, Reason.RULE_ERROR, verdict.message)
         if not verdict:
@@ -309,10 +316,11 @@ def _unsuitable(
     return None
 
 
-def _zone_name(policy: ContactPolicy, features: Values, context: Values) -> str:
+def _zone_name(policy: ContactPolicy, features: Values, context: Values, unread: frozenset[str]) -> str:
     named = context.get(policy.timezone_feature)
     if named is None:  # nothing was sent: what is stored stands
         named = features.get(policy.timezone_feature)
     if isinstance(named, str) and named and zone_named(named) is not None:
         return named
-    return policy.unknown_timezone or ""
+    # What is assumed of customers without a zone is not assumed of one whose zone nobody could look up.
+    return "" if is_unread(unread, policy.timezone_feature) else policy.unknown_timezone or ""

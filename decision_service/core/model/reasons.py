@@ -46,8 +46,9 @@ class Reason(StrEnum):
     )
     NO_CONSENT = (
         "NO_CONSENT",
-        "The customer has not consented to this channel.",
-        "Collect consent; the policy's `consent` names the feature that is read.",
+        "The customer has not consented to this channel, or the consent could not be read.",
+        "Collect consent; the policy's `consent` names the feature that is read. Where it could not be read, check the "
+        "feature store and the last `nba features build`.",
     )
     SUPPRESSED = (
         "SUPPRESSED",
@@ -72,8 +73,9 @@ class Reason(StrEnum):
     )
     TIMEZONE_UNKNOWN = (
         "TIMEZONE_UNKNOWN",
-        "The customer's time zone is unknown and the policy excludes on that.",
-        "Fill the time-zone feature, or set the policy's `unknown_timezone` to a zone.",
+        "The customer's time zone is unknown and the policy excludes on that, or it could not be read.",
+        "Fill the time-zone feature, send the zone in the context, or set the policy's `unknown_timezone` to a zone, "
+        "which is for customers without one, not for zones that could not be read.",
     )
     VOLUME_LIMIT = (
         "VOLUME_LIMIT",
@@ -97,8 +99,9 @@ class Reason(StrEnum):
     )
     RULE_ERROR = (
         "RULE_ERROR",
-        "A rule could not be evaluated, often because it names a missing feature.",
-        "Guard the rule with `has(...)`, or fill the feature.",
+        "A rule could not be evaluated, often because it names a missing feature, or one that could not be read.",
+        "Guard the rule with `has(...)`, or fill the feature; no guard helps where it could not be read: check the "
+        "feature store and the last `nba features build`.",
     )
     FEATURES_MISSING = (
         "FEATURES_MISSING",
@@ -107,7 +110,7 @@ class Reason(StrEnum):
     )
     FEATURES_STALE = (
         "FEATURES_STALE",
-        "A feature view is older than its time to live and was treated as missing.",
+        "A feature view is older than its time to live: its features are not known any more.",
         "Run `nba features build` more often, or raise the view's ttl.",
     )
     WITHDRAWN = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -22,18 +22,35 @@ class FeatureStatus(StrEnum):
     UNAVAILABLE = "UNAVAILABLE"
 
 
+ALL_FEATURES = "*"
+"""In `ServedFeatures.unread`: every feature, whatever its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class ServedFeatures:
     """The features as served. Values of stale views are None, and the views are named in `stale_views`.
 
     values: feature name → value, every feature of the FeatureService present, None where missing.
     event_times_ms: view name → event timestamp of the row served; views without a row are absent.
+    unread: features that are not known to be missing, only not known: those of stale views; with UNAVAILABLE all of
+        the FeatureService, or ALL_FEATURES where its features are not known. See `is_unread`.
     """
 
     status: FeatureStatus = FeatureStatus.UNKNOWN_CUSTOMER
     values: Values = field(default_factory=dict)
     event_times_ms: Mapping[str, int] = field(default_factory=dict)
     stale_views: tuple[str, ...] = ()
+    unread: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """There are no unavailable features of which any counts as read: so records of a release before are, too."""
+        if self.status is FeatureStatus.UNAVAILABLE and not self.unread:
+            object.__setattr__(self, "unread", frozenset((ALL_FEATURES,)))
+
+
+def is_unread(unread: Set[str], feature: str) -> bool:
+    """Whether a feature could not be read, by `ServedFeatures.unread`."""
+    return feature in unread or ALL_FEATURES in unread
 
 
 class PolicyKind(StrEnum):

@@ -40,7 +40,7 @@ from decision_service.core.model.program import (
     WhenQuiet,
 )
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import Exclusion, Outcome
+from decision_service.core.model.record import ALL_FEATURES, Exclusion, Outcome
 from decision_service.core.model.values import Values
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -251,3 +251,40 @@ def test_a_request_without_a_zone_does_not_hide_the_one_that_is_stored(sent: str
     policy = ContactPolicy(unknown_timezone="America/New_York")
     asked = Guardrails(PROGRAM, policy, BERLINER, {"timezone": sent}, CustomerState(), NOON)
     assert asked.zone_name == zone
+
+
+@pytest.mark.parametrize("default_allow", [True, False])
+@pytest.mark.parametrize("given", [1, 1.0, float("nan"), 0.0, "true", "yes", ("yes",), False])
+def test_only_the_boolean_true_is_consent(given: Any, default_allow: bool) -> None:
+    """Stored or sent: 1.0 equals True, and is none; the default is for what is missing, not for what is no answer."""
+    policy = ContactPolicy(consent=Consent({"email": "ok"}, default_allow))
+    for stored, sent in ((given, None), (None, given), (True, given), (given, True)):
+        asked = Guardrails(PROGRAM, policy, {"ok": stored}, {"ok": sent}, CustomerState(), NOON)
+        assert reason(asked.check(EMAIL)) == (Reason.NO_CONSENT, "ok")
+    for granted in ({"ok": True}, {"ok": None}):
+        asked = Guardrails(PROGRAM, policy, granted, {"ok": True}, CustomerState(), NOON)
+        assert reason(asked.check(EMAIL)) is None
+
+
+@pytest.mark.parametrize("unread", [frozenset({"ok"}), frozenset({ALL_FEATURES})])
+def test_a_refusal_that_could_not_be_read_stands(unread: frozenset[str]) -> None:
+    """Under either default, whatever is sent; a channel that needs no consent is free."""
+    for default_allow in (True, False):
+        policy = ContactPolicy(consent=Consent({"email": "ok"}, default_allow))
+        for sent in (None, True):
+            asked = Guardrails(PROGRAM, policy, {"ok": None}, {"ok": sent}, CustomerState(), NOON, unread=unread)
+            assert reason(asked.check(EMAIL)) == (Reason.NO_CONSENT, "ok could not be read")
+            assert reason(asked.check(SMS)) is None
+    asked = Guardrails(PROGRAM, policy, {}, {"ok": True}, CustomerState(), NOON, unread=frozenset({"other"}))
+    assert reason(asked.check(EMAIL)) is None
+
+
+@pytest.mark.parametrize(("sent", "zone"), [(None, ""), ("Mars/Base", ""), ("Asia/Kolkata", "Asia/Kolkata")])
+def test_a_zone_that_could_not_be_read_is_not_assumed(sent: str | None, zone: str) -> None:
+    """What the policy assumes is for customers without a zone; what needs one is excluded."""
+    policy = ContactPolicy(caps=(PER_DAY,), unknown_timezone="America/New_York")
+    for unread in (frozenset({"timezone"}), frozenset({ALL_FEATURES})):
+        asked = Guardrails(PROGRAM, policy, {}, {"timezone": sent}, CustomerState(), NOON, unread=unread)
+        assert asked.zone_name == zone
+        assert reason(asked.check(EMAIL)) == (None if zone else (Reason.TIMEZONE_UNKNOWN, "day"))
+        assert reason(asked.check(BILL)) is None
