@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,10 +78,15 @@ def join(settings: Settings) -> dict[str, Any]:
 def _copy_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
     """Every published version to the warehouse. Those that a new ledger no longer knows stay: their decisions are
     still explained by them."""
+    from decision_service.documents.published import ranges_to_data
     from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS
 
     programs = [
-        {"program": version.name, **_version_row(version)}
+        {
+            "program": version.name,
+            **_version_row(version),
+            "group_ranges": json.dumps(ranges_to_data(version.ranges)),
+        }
         for name in sorted(policies.current().programs)
         for version in policies.versions(name)
     ]
@@ -292,11 +298,14 @@ def simulate(
     try:
         policies = bootstrap.open_policies(settings)
     except Unavailable:
-        versions, beside = KnownVersions(copies), None
+        versions, beside, in_force = KnownVersions(copies), None, None
     else:
         versions = KnownVersions(policies, copies)
         beside = Surroundings(policies.current().policy, lambda _: None)
+        in_force = policies.current().programs
     proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
+    name = proposal.program.name
+    proposal = proposal.after(copies.latest(name) if in_force is None else in_force.get(name))
     models = bootstrap.open_registry(settings)
     return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from decision_service.contract.pb import types_pb2 as nba_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anba/v1/admin_service.proto\x12\x06nba.v1\x1a\x12nba/v1/types.proto\"4\n\x05\x41udit\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"\\\n\x13\x41pplyProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x14\x41pplyProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x15\n\x13ListProgramsRequest\"\x91\x01\n\x0eProgramSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\rlearning_mode\x18\x04 \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x0f\n\x07\x61\x63tions\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\"@\n\x14ListProgramsResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.nba.v1.ProgramSummary\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"?\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x1c\n\x05\x61udit\x18\x02 \x01(\x0b\x32\r.nba.v1.Audit\"\x8c\x01\n\x12GetProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x1c\n\x05\x61udit\x18\x04 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x05 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"U\n\x16RollbackProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17RollbackProgramResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"n\n\x16SimulateProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontact_policy_document\x18\x02 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\".\n\x17SimulateProgramResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t\"b\n\x19\x41pplyContactPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"-\n\x1a\x41pplyContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"*\n\x17GetContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x84\x01\n\x18GetContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1c\n\x05\x61udit\x18\x03 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"M\n\x1cRollbackContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"0\n\x1dRollbackContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"i\n\x0fSuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x15\n\x08until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x0b\n\t_until_ms\"\x12\n\x10SuppressResponse\"E\n\x14SuppressBatchRequest\x12-\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x17.nba.v1.SuppressRequest\"(\n\x15SuppressBatchResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x05\"9\n\x11UnsuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\"$\n\x12UnsuppressResponse\x12\x0e\n\x06lifted\x18\x01 \x01(\x08\",\n\x15\x46orgetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\".\n\x16\x46orgetCustomerResponse\x12\x14\n\x0crows_deleted\x18\x01 \x01(\x03\x32\xce\x07\n\x0c\x41\x64minService\x12I\n\x0c\x41pplyProgram\x12\x1b.nba.v1.ApplyProgramRequest\x1a\x1c.nba.v1.ApplyProgramResponse\x12I\n\x0cListPrograms\x12\x1b.nba.v1.ListProgramsRequest\x1a\x1c.nba.v1.ListProgramsResponse\x12\x43\n\nGetProgram\x12\x19.nba.v1.GetProgramRequest\x1a\x1a.nba.v1.GetProgramResponse\x12R\n\x0fRollbackProgram\x12\x1e.nba.v1.RollbackProgramRequest\x1a\x1f.nba.v1.RollbackProgramResponse\x12R\n\x0fSimulateProgram\x12\x1e.nba.v1.SimulateProgramRequest\x1a\x1f.nba.v1.SimulateProgramResponse\x12[\n\x12\x41pplyContactPolicy\x12!.nba.v1.ApplyContactPolicyRequest\x1a\".nba.v1.ApplyContactPolicyResponse\x12U\n\x10GetContactPolicy\x12\x1f.nba.v1.GetContactPolicyRequest\x1a .nba.v1.GetContactPolicyResponse\x12\x64\n\x15RollbackContactPolicy\x12$.nba.v1.RollbackContactPolicyRequest\x1a%.nba.v1.RollbackContactPolicyResponse\x12=\n\x08Suppress\x12\x17.nba.v1.SuppressRequest\x1a\x18.nba.v1.SuppressResponse\x12L\n\rSuppressBatch\x12\x1c.nba.v1.SuppressBatchRequest\x1a\x1d.nba.v1.SuppressBatchResponse\x12\x43\n\nUnsuppress\x12\x19.nba.v1.UnsuppressRequest\x1a\x1a.nba.v1.UnsuppressResponse\x12O\n\x0e\x46orgetCustomer\x12\x1d.nba.v1.ForgetCustomerRequest\x1a\x1e.nba.v1.ForgetCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anba/v1/admin_service.proto\x12\x06nba.v1\x1a\x12nba/v1/types.proto\"4\n\x05\x41udit\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"\\\n\x13\x41pplyProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x14\x41pplyProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x15\n\x13ListProgramsRequest\"\x91\x01\n\x0eProgramSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\rlearning_mode\x18\x04 \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x0f\n\x07\x61\x63tions\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\"@\n\x14ListProgramsResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.nba.v1.ProgramSummary\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"?\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x1c\n\x05\x61udit\x18\x02 \x01(\x0b\x32\r.nba.v1.Audit\"\xb1\x01\n\x12GetProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x1c\n\x05\x61udit\x18\x04 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x05 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\x12#\n\x06ranges\x18\x14 \x03(\x0b\x32\x13.nba.v1.BucketRange\"G\n\x0b\x42ucketRange\x12\x1c\n\x05group\x18\x01 \x01(\x0e\x32\r.nba.v1.Group\x12\r\n\x05\x66irst\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\"U\n\x16RollbackProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17RollbackProgramResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"n\n\x16SimulateProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontact_policy_document\x18\x02 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\".\n\x17SimulateProgramResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t\"b\n\x19\x41pplyContactPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"-\n\x1a\x41pplyContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"*\n\x17GetContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x84\x01\n\x18GetContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1c\n\x05\x61udit\x18\x03 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"M\n\x1cRollbackContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"0\n\x1dRollbackContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"i\n\x0fSuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x15\n\x08until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x0b\n\t_until_ms\"\x12\n\x10SuppressResponse\"E\n\x14SuppressBatchRequest\x12-\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x17.nba.v1.SuppressRequest\"(\n\x15SuppressBatchResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x05\"9\n\x11UnsuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\"$\n\x12UnsuppressResponse\x12\x0e\n\x06lifted\x18\x01 \x01(\x08\",\n\x15\x46orgetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\".\n\x16\x46orgetCustomerResponse\x12\x14\n\x0crows_deleted\x18\x01 \x01(\x03\x32\xce\x07\n\x0c\x41\x64minService\x12I\n\x0c\x41pplyProgram\x12\x1b.nba.v1.ApplyProgramRequest\x1a\x1c.nba.v1.ApplyProgramResponse\x12I\n\x0cListPrograms\x12\x1b.nba.v1.ListProgramsRequest\x1a\x1c.nba.v1.ListProgramsResponse\x12\x43\n\nGetProgram\x12\x19.nba.v1.GetProgramRequest\x1a\x1a.nba.v1.GetProgramResponse\x12R\n\x0fRollbackProgram\x12\x1e.nba.v1.RollbackProgramRequest\x1a\x1f.nba.v1.RollbackProgramResponse\x12R\n\x0fSimulateProgram\x12\x1e.nba.v1.SimulateProgramRequest\x1a\x1f.nba.v1.SimulateProgramResponse\x12[\n\x12\x41pplyContactPolicy\x12!.nba.v1.ApplyContactPolicyRequest\x1a\".nba.v1.ApplyContactPolicyResponse\x12U\n\x10GetContactPolicy\x12\x1f.nba.v1.GetContactPolicyRequest\x1a .nba.v1.GetContactPolicyResponse\x12\x64\n\x15RollbackContactPolicy\x12$.nba.v1.RollbackContactPolicyRequest\x1a%.nba.v1.RollbackContactPolicyResponse\x12=\n\x08Suppress\x12\x17.nba.v1.SuppressRequest\x1a\x18.nba.v1.SuppressResponse\x12L\n\rSuppressBatch\x12\x1c.nba.v1.SuppressBatchRequest\x1a\x1d.nba.v1.SuppressBatchResponse\x12\x43\n\nUnsuppress\x12\x19.nba.v1.UnsuppressRequest\x1a\x1a.nba.v1.UnsuppressResponse\x12O\n\x0e\x46orgetCustomer\x12\x1d.nba.v1.ForgetCustomerRequest\x1a\x1e.nba.v1.ForgetCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,43 +49,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAMVERSION']._serialized_start=550
   _globals['_PROGRAMVERSION']._serialized_end=613
   _globals['_GETPROGRAMRESPONSE']._serialized_start=616
-  _globals['_GETPROGRAMRESPONSE']._serialized_end=756
-  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_start=758
-  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_end=843
-  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_start=845
-  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_end=887
-  _globals['_SIMULATEPROGRAMREQUEST']._serialized_start=889
-  _globals['_SIMULATEPROGRAMREQUEST']._serialized_end=999
-  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_start=1001
-  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_end=1047
-  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_start=1049
-  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_end=1147
-  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_start=1149
-  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_end=1194
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=1196
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=1238
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=1241
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=1373
-  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_start=1375
-  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_end=1452
-  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_start=1454
-  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_end=1502
-  _globals['_SUPPRESSREQUEST']._serialized_start=1504
-  _globals['_SUPPRESSREQUEST']._serialized_end=1609
-  _globals['_SUPPRESSRESPONSE']._serialized_start=1611
-  _globals['_SUPPRESSRESPONSE']._serialized_end=1629
-  _globals['_SUPPRESSBATCHREQUEST']._serialized_start=1631
-  _globals['_SUPPRESSBATCHREQUEST']._serialized_end=1700
-  _globals['_SUPPRESSBATCHRESPONSE']._serialized_start=1702
-  _globals['_SUPPRESSBATCHRESPONSE']._serialized_end=1742
-  _globals['_UNSUPPRESSREQUEST']._serialized_start=1744
-  _globals['_UNSUPPRESSREQUEST']._serialized_end=1801
-  _globals['_UNSUPPRESSRESPONSE']._serialized_start=1803
-  _globals['_UNSUPPRESSRESPONSE']._serialized_end=1839
-  _globals['_FORGETCUSTOMERREQUEST']._serialized_start=1841
-  _globals['_FORGETCUSTOMERREQUEST']._serialized_end=1885
-  _globals['_FORGETCUSTOMERRESPONSE']._serialized_start=1887
-  _globals['_FORGETCUSTOMERRESPONSE']._serialized_end=1933
-  _globals['_ADMINSERVICE']._serialized_start=1936
-  _globals['_ADMINSERVICE']._serialized_end=2910
+  _globals['_GETPROGRAMRESPONSE']._serialized_end=793
+  _globals['_BUCKETRANGE']._serialized_start=795
+  _globals['_BUCKETRANGE']._serialized_end=866
+  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_start=868
+  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_end=953
+  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_start=955
+  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_end=997
+  _globals['_SIMULATEPROGRAMREQUEST']._serialized_start=999
+  _globals['_SIMULATEPROGRAMREQUEST']._serialized_end=1109
+  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_start=1111
+  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_end=1157
+  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_start=1159
+  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_end=1257
+  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_start=1259
+  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_end=1304
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=1306
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=1348
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=1351
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=1483
+  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_start=1485
+  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_end=1562
+  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_start=1564
+  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_end=1612
+  _globals['_SUPPRESSREQUEST']._serialized_start=1614
+  _globals['_SUPPRESSREQUEST']._serialized_end=1719
+  _globals['_SUPPRESSRESPONSE']._serialized_start=1721
+  _globals['_SUPPRESSRESPONSE']._serialized_end=1739
+  _globals['_SUPPRESSBATCHREQUEST']._serialized_start=1741
+  _globals['_SUPPRESSBATCHREQUEST']._serialized_end=1810
+  _globals['_SUPPRESSBATCHRESPONSE']._serialized_start=1812
+  _globals['_SUPPRESSBATCHRESPONSE']._serialized_end=1852
+  _globals['_UNSUPPRESSREQUEST']._serialized_start=1854
+  _globals['_UNSUPPRESSREQUEST']._serialized_end=1911
+  _globals['_UNSUPPRESSRESPONSE']._serialized_start=1913
+  _globals['_UNSUPPRESSRESPONSE']._serialized_end=1949
+  _globals['_FORGETCUSTOMERREQUEST']._serialized_start=1951
+  _globals['_FORGETCUSTOMERREQUEST']._serialized_end=1995
+  _globals['_FORGETCUSTOMERRESPONSE']._serialized_start=1997
+  _globals['_FORGETCUSTOMERRESPONSE']._serialized_end=2043
+  _globals['_ADMINSERVICE']._serialized_start=2046
+  _globals['_ADMINSERVICE']._serialized_end=3020
 # @@protoc_insertion_point(module_scope)
