@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import BucketRange, ContactPolicy, Program
-from decision_service.documents import build, checks, violations
+from decision_service.documents import bounds, build, checks, violations
 from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import Data, read
@@ -46,6 +46,7 @@ def parse_program(text: str, version: int = 0, beside: Surroundings | None = Non
 
     def check(data: Data) -> Iterator[checks.Mistake]:
         yield from checks.program_mistakes(data)
+        yield from bounds.mistakes(data)
         if beside is not None:
             yield from beside.mistakes(data)
 
@@ -53,7 +54,7 @@ def parse_program(text: str, version: int = 0, beside: Surroundings | None = Non
 
 
 def stored_program(text: str, version: int, ranges: tuple[BucketRange, ...] = ()) -> Program:
-    """A program as it was published, with the buckets that its groups were given.
+    """A program as it was published, with the buckets that its groups were given; `bounds` no longer matter.
 
     Raises:
         InvalidRequest: as `parse_program`.
