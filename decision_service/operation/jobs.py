@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from decision_service.adapters.clocks import clock_from
 from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Unavailable
-from decision_service.core.model.program import Program
+from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.core.model.values import ValueType
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
@@ -38,10 +38,19 @@ FAILED = "FAILED"
 Progress = Callable[[str, int, int], None]
 
 
-def build_features(settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
-    """SQL over the warehouse → feature tables → Feast → online store."""
-    from feature_repo.build import build_features as build
+def build_features(
+    settings: Settings, progress: Progress | None = None, *, allow_removals: bool = False
+) -> dict[str, Any]:
+    """SQL over the warehouse → feature tables → Feast → online store.
 
+    Raises:
+        InvalidRequest: every mistake in the SQL.
+        Conflict: too much would be taken from the online store, and `allow_removals` is not given; nothing is written.
+    """
+    from feature_repo.build import build_features as build
+    from feature_repo.removals import Allowed
+
+    allowed = Allowed(1.0) if allow_removals else Allowed(settings.feature_removals_share, _guarded(settings))
     report = build(
         bootstrap.open_warehouse(settings),
         settings.feature_repo,
@@ -49,8 +58,18 @@ def build_features(settings: Settings, progress: Progress | None = None) -> dict
         settings.features_address,
         clock_from(settings.clock).now_ms(),
         progress=progress,
+        allowed=allowed,
     )
     return asdict(report)
+
+
+def _guarded(settings: Settings) -> frozenset[str]:
+    """Features that the contact policy in force reads; of the empty one, where the ledger does not answer."""
+    try:
+        policy = bootstrap.open_policies(settings).current().policy
+    except Unavailable:
+        policy = ContactPolicy()
+    return frozenset({*policy.consent.features.values(), policy.timezone_feature})
 
 
 def load(settings: Settings) -> dict[str, int]:

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     feature_repo: Path = Field(REPOSITORY / "feature_repo", description="Folder of Feast definitions and feature SQL.")
     feature_deadline_ms: int = Field(20, ge=1, description="Longest wait for one feature read.")
     feature_refresh_s: float = Field(5.0, gt=0, description="How often workers look for a changed Feast registry.")
+    feature_removals_share: float = Field(
+        0.2, ge=0, le=1, description="Share of a view's customers that a feature build may take from it unasked."
+    )
 
     warehouse: Path | None = Field(None, description="Lakehouse folder; default `home/warehouse`.")
     load_interval_s: float = Field(0.5, gt=0, description="Pause between loads when the log is drained.")
