@@ -21,6 +21,7 @@ from decision_service.adapters.feast.store import REGISTRY
 from decision_service.application.ports import Warehouse
 from decision_service.core.model.errors import InvalidRequest, Violation
 from decision_service.warehouse.tables import SEGMENT_MEMBERSHIP
+from feature_repo.removals import Allowed, check_removals
 from feature_repo.tables import (
     KEY,
     Progress,
@@ -65,15 +66,18 @@ def build_features(
     now_ms: int,
     views: Sequence[str] | None = None,
     progress: Progress | None = None,
+    allowed: Allowed = Allowed(),  # noqa: B008 — frozen
 ) -> BuildReport:
     """Build the views that have a `sql/<view>.sql` (or those named) as of `now_ms`, and serve them.
 
     The SQL is DuckDB's, reads warehouse tables, returns one row per customer, and may use `$now` (TIMESTAMPTZ) and
-    `$now_ms`. `data_dir` holds registry, feature tables and the memory of what was published. First the segments
-    are rebuilt, which the SQL may read as `segment_membership`. When any SQL is wrong, nothing is applied or served.
+    `$now_ms`. `data_dir` holds registry, feature tables and the memory of what was published. The segments are rebuilt
+    too, which the SQL may read as `segment_membership`. When any SQL is wrong, or more would be taken from the online
+    store than is allowed, nothing is written, applied or served.
 
     Raises:
         InvalidRequest: unknown views, SQL that fails, columns that do not fit the view; all of them at once.
+        Conflict: too many customers would lose values, or change what guardrails read.
     """
     started = time.perf_counter()
     objects = _definitions(feature_repo, data_dir)
@@ -84,8 +88,11 @@ def build_features(
         raise InvalidRequest(
             Violation(f"views.{name}", f"no such view with SQL; use one of {', '.join(built)}") for name in unknown
         )
-    segments = build_segments(warehouse, feature_repo, now_ms)
+    segments = _segments(warehouse, feature_repo, now_ms)
     rows, unknown = _gather(warehouse, feature_repo, [defined[name] for name in chosen], now_ms)
+    check_removals(rows, data_dir, allowed)
+    if segments.members is not None:
+        warehouse.replace(SEGMENT_MEMBERSHIP.name, segments.members)
     store = opened(feature_repo, data_dir, redis_url)
     for view in defined.values():
         if not (path := data_dir / f"{view.name}.parquet").exists():
@@ -98,16 +105,24 @@ def build_features(
         )
         for name, table in rows.items()
     ]
-    return BuildReport(applied, segments, tuple(reports), time.perf_counter() - started)
+    return BuildReport(applied, segments.sizes, tuple(reports), time.perf_counter() - started)
 
 
-def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Mapping[str, int]:
-    """Rebuild `segment_membership` from `segments/<segment>.sql`, each returning customer_id; members per segment.
+@dataclass(frozen=True, slots=True)
+class _Segments:
+    """Members of each segment, and the rows of `segment_membership`; None where the repository defines no segment."""
+
+    sizes: Mapping[str, int]
+    members: pa.Table | None
+
+
+def _segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> _Segments:
+    """What `segments/<segment>.sql` say, each returning customer_id.
 
     Raises:
-        InvalidRequest: SQL that fails or has no customer_id; all of them at once, nothing is written.
+        InvalidRequest: SQL that fails or has no customer_id; all of them at once.
     """
-    files = sorted((feature_repo / "segments").glob("*.sql"))
+    files = _segment_files(feature_repo)
     wrong: list[Violation] = []
     members: list[tuple[str, str]] = []
     for file in files:
@@ -122,12 +137,17 @@ def build_segments(warehouse: Warehouse, feature_repo: Path, now_ms: int) -> Map
         members += [(str(i), file.stem) for i in found.column(KEY).drop_null().unique().to_pylist()]
     if wrong:
         raise InvalidRequest(wrong)
-    if files:
-        as_of = datetime.fromtimestamp(now_ms / 1000, UTC)
-        rows = [(customer_id, segment, as_of) for customer_id, segment in sorted(members)]
-        columns = list(zip(*rows, strict=True)) or [(), (), ()]
-        warehouse.replace(SEGMENT_MEMBERSHIP.name, pa.table(columns, schema=SEGMENT_MEMBERSHIP.schema))
-    return {file.stem: sum(segment == file.stem for _, segment in members) for file in files}
+    sizes = {file.stem: sum(segment == file.stem for _, segment in members) for file in files}
+    if not files:
+        return _Segments(sizes, None)
+    as_of = datetime.fromtimestamp(now_ms / 1000, UTC)
+    rows = [(customer_id, segment, as_of) for customer_id, segment in sorted(members)]
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    return _Segments(sizes, pa.table(columns, schema=SEGMENT_MEMBERSHIP.schema))
+
+
+def _segment_files(feature_repo: Path) -> list[Path]:
+    return sorted((feature_repo / "segments").glob("*.sql"))
 
 
 def _gather(
@@ -137,10 +157,11 @@ def _gather(
     tables: dict[str, pa.Table] = {}
     unknown: dict[str, Mapping[str, int]] = {}
     wrong: list[Violation] = []
+    segments = {file.stem: file.read_text() for file in _segment_files(feature_repo)}
     for view in views:
         file = feature_repo / "sql" / f"{view.name}.sql"
         try:
-            found = _query(warehouse, file.read_text(), now_ms)
+            found = _query(warehouse, file.read_text(), now_ms, segments)
         except InvalidRequest as error:
             wrong.append(_sql_violation(file, error))
             continue
@@ -162,18 +183,43 @@ def _sql_violation(file: Path, error: InvalidRequest) -> Violation:
     return Violation(f"{file.parent.name}/{file.name}", message)
 
 
-def _query(warehouse: Warehouse, sql: str, now_ms: int) -> pa.Table:
-    """Run SQL with the parameters it names, where optional tables that do not exist read as empty."""
-    values = {"now": datetime.fromtimestamp(now_ms / 1000, UTC), "now_ms": now_ms}
-    parameters = {name: value for name, value in values.items() if re.search(rf"\${name}\b", sql)}
+def _query(warehouse: Warehouse, sql: str, now_ms: int, segments: Mapping[str, str] | None = None) -> pa.Table:
+    """Run SQL with the parameters it names, where optional tables that do not exist read as empty.
+
+    segments: SQL by name, of whose results `segment_membership` consists here; None reads the table.
+    """
+    body = _bare(sql)
+    given = []
+    if segments and re.search(rf"\b{SEGMENT_MEMBERSHIP.name}\b", sql):
+        given.append(f"{SEGMENT_MEMBERSHIP.name} AS (\n{_membership(segments)}\n)")
+    whole = "\n".join([*given, sql])
     existing = set(warehouse.tables())
     absent = [
         f"{table} AS ({_empty(columns)})"
         for table, columns in _OPTIONAL.items()
-        if table not in existing and re.search(rf"\b{table}\b", sql)
+        if table not in existing and re.search(rf"\b{table}\b", whole)
     ]
-    body = sql.strip().removesuffix(";")
-    return warehouse.query(f"WITH {', '.join(absent)} SELECT * FROM (\n{body}\n)" if absent else body, parameters)
+    values = {"now": datetime.fromtimestamp(now_ms / 1000, UTC), "now_ms": now_ms}
+    parameters = {name: value for name, value in values.items() if re.search(rf"\${name}\b", whole)}
+    given = [*absent, *given]
+    return warehouse.query(f"WITH {', '.join(given)} SELECT * FROM (\n{body}\n)" if given else body, parameters)
+
+
+def _membership(segments: Mapping[str, str]) -> str:
+    """`segment_membership` as it will be, before anything is written."""
+    return "\nUNION ALL\n".join(
+        f"SELECT DISTINCT {KEY}::VARCHAR AS {KEY}, {_literal(name)} AS segment, $now::TIMESTAMPTZ AS as_of "
+        f"FROM (\n{_bare(sql)}\n) WHERE {KEY} IS NOT NULL"
+        for name, sql in segments.items()
+    )
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _bare(sql: str) -> str:
+    return sql.strip().removesuffix(";")
 
 
 def _empty(columns: str) -> str:

@@ -28,7 +28,10 @@ class CelRules:
             )
         except ValueError as error:  # a value without a CEL form, such as text that is not Unicode
             return [RuleFailure(first_sentence(error))] * len(expressions)
-        return [execute(expression, context) for expression in expressions]
+        given = (variables.customer, variables.context)
+        lists = [value for values in given for value in values.values() if isinstance(value, tuple)]
+        longest = max(map(len, (variables.segments, *lists)))
+        return [execute(expression, context, longest) for expression in expressions]
 
     def reads(self, expression: str) -> Sequence[str]:
         """What a rule reads of the variables, sorted; remembered."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from decision_service.core.decide import Scorer
 from decision_service.core.model.customer import Contact, CustomerState
-from decision_service.core.model.program import ContactPolicy, Program
+from decision_service.core.model.program import BucketRange, ContactPolicy, Program
 from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
@@ -347,12 +347,16 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class ProgramVersion:
-    """A published version of a program; `document` is the JSON text as published."""
+    """A published version of a program; `document` is the JSON text as published.
+
+    ranges: the buckets of its groups, see `GroupShares`.
+    """
 
     name: str
     version: int
     document: str
     audit: Audit
+    ranges: tuple[BucketRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,29 +46,35 @@ GROUP BY ALL
 
 def _bucket(salt: str, customer: str) -> str:
     """SQL for the first 8 bytes of SHA-256 over `salt:customer`, modulo BUCKETS (docs/adr/0009)."""
-    return f"('0x' || substr(sha256({salt} || ':' || {customer}), 1, 16))::UBIGINT % {BUCKETS}"
+    return f"('0x' || substr(sha256(({salt}) || ':' || {customer}), 1, 16))::UBIGINT % {BUCKETS}"
 
+
+# Where the global holdout has a program's salt, the program's buckets are those of a domain of its own (docs/adr/0015).
+OWN_SALT = (
+    "CASE WHEN s.salt = p.holdout_salt AND p.holdout_buckets > 0 THEN chr(31) || 'program' || chr(31) ELSE '' END"
+    " || s.salt"
+)
 
 HASHED = f"""
 WITH buckets AS (
     SELECT
-        a.*, s.* EXCLUDE (program, version), {_bucket("s.salt", "a.customer_id")} AS bucket,
+        a.*, s.* EXCLUDE (program, version), {_bucket(OWN_SALT, "a.customer_id")} AS bucket,
         {_bucket("p.holdout_salt", "a.customer_id")} < p.holdout_buckets AS held_out
     FROM assigned AS a
     JOIN shares AS s ON s.program = a.program AND s.version = a.program_version
     JOIN policies AS p ON p.version = a.policy_version
 )
 SELECT
-    *,
+    b.*,
     CASE
-        WHEN held_out THEN 'HOLDOUT'
-        WHEN pinned THEN assigned
-        WHEN bucket < treatment THEN 'TREATMENT'
-        WHEN bucket < treatment + random_control THEN 'RANDOM_CONTROL'
-        WHEN bucket < treatment + random_control + business_as_usual THEN 'BUSINESS_AS_USUAL'
-        ELSE 'HOLDOUT'
+        WHEN b.held_out THEN 'HOLDOUT'
+        WHEN b.pinned THEN b.assigned
+        ELSE coalesce(r."group", 'HOLDOUT')
     END AS expected
-FROM buckets
+FROM buckets AS b
+LEFT JOIN bucket_ranges AS r
+    ON r.program = b.program AND r.version = b.program_version
+    AND b.bucket >= r.first_bucket AND b.bucket < r.end_bucket
 """
 
 LEAKS = """

@@ -6,16 +6,27 @@ both in one, and what a contact's `owners` name.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
 from decision_service.application.ports import PolicyStore, Warehouse
 from decision_service.core.model.errors import InvalidRequest, NotFound
-from decision_service.core.model.program import Budget, ContactPolicy, FrequencyCap, Program, QuietHours, Scope
-from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.core.model.program import (
+    Budget,
+    ContactPolicy,
+    FrequencyCap,
+    GroupShares,
+    Program,
+    QuietHours,
+    Scope,
+)
+from decision_service.documents import parse_contact_policy
+from decision_service.documents.published import program_from_row, ranges_to_data
 
 STRING, INT, BOOL = pa.string(), pa.int64(), pa.bool_()
 STRINGS, INTS = pa.list_(STRING), pa.list_(INT)
@@ -41,6 +52,7 @@ SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
         "program": STRING, "version": INT, "salt": STRING, "treatment": INT, "random_control": INT,
         "business_as_usual": INT, "holdout": INT,
     },
+    "bucket_ranges": {"program": STRING, "version": INT, "group": STRING, "first_bucket": INT, "end_bucket": INT},
     "policies": {
         "version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT,
         "timezone_feature": STRING,
@@ -90,25 +102,28 @@ def read_rules(warehouse: Warehouse, policies: PolicyStore | None) -> Rules:
 
 
 def _programs(warehouse: Warehouse, policies: PolicyStore | None) -> tuple[list[Program], list[str]]:
-    documents = {
-        (row["program"], row["version"]): row["document"]
-        for row in warehouse.query("SELECT program, version, document FROM program_versions").to_pylist()
+    sql = "SELECT program, version, document, group_ranges FROM program_versions"
+    known: dict[tuple[str, int], dict[str, Any]] = {
+        (row["program"], row["version"]): row for row in warehouse.query(sql).to_pylist()
     }
     wanted = {
         (row["program"], row["version"])
         for sql in (VERSIONS, OTHER_VERSIONS)
         for row in warehouse.query(sql).to_pylist()
     }
-    for name in sorted({name for name, version in wanted - documents.keys()} if policies else ()):
+    for name in sorted({name for name, version in wanted - known.keys()} if policies else ()):
         assert policies is not None
         try:
-            documents |= {(name, found.version): found.document for found in policies.versions(name)}
+            for found in policies.versions(name):
+                ranges = json.dumps(ranges_to_data(found.ranges))
+                row = {"version": found.version, "document": found.document, "group_ranges": ranges}
+                known[name, found.version] = row
         except NotFound:
             continue
     programs, problems = [], []
     for name, version in sorted(wanted):
         try:
-            programs.append(parse_program(documents[name, version], version))
+            programs.append(program_from_row(known[name, version]))
         except KeyError:
             problems.append(f"program {name} version {version} is nowhere to be found; run `nba join`")
         except InvalidRequest as error:
@@ -164,7 +179,21 @@ def _add_program(rows: Mapping[str, list[dict[str, object]]], program: Program) 
             "holdout": shares.holdout,
         }
     )
+    rows["bucket_ranges"] += [
+        {**owner, "group": group, "first_bucket": first, "end_bucket": end} for group, first, end in _ranges(shares)
+    ]
     _add_guardrails(rows, program.name, program.version, program)
+
+
+def _ranges(shares: GroupShares) -> Iterator[tuple[str, int, int]]:
+    if shares.ranges:
+        yield from ((r.group.value, r.first, r.end) for r in shares.ranges)
+        return
+    first = 0
+    for group in ("treatment", "random_control", "business_as_usual", "holdout"):
+        size = getattr(shares, group)
+        yield group.upper(), first, first + size
+        first += size
 
 
 def _add_policy(

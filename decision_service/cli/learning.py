@@ -21,12 +21,21 @@ from decision_service.cli.terminal import (
 Program = Annotated[str, typer.Option(help="One program; all of them by default.")]
 
 
-def build_features(home: Home = None, as_json: AsJson = False) -> None:
-    """SQL over the warehouse → feature tables → Feast → online store; only what changed."""
+def build_features(
+    allow_removals: Annotated[
+        bool, typer.Option("--allow-removals", help="Also if many customers lose their values, or change consent.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """SQL over the warehouse → feature tables → Feast → online store; only what changed.
+
+    If many customers would lose their values, or change what guardrails read, nothing is written: exit code 1.
+    """
     from decision_service.operation import jobs
 
     with progress_bar(quiet=as_json) as progress:
-        report = jobs.build_features(settings(home), progress)
+        report = jobs.build_features(settings(home), progress, allow_removals=allow_removals)
     if as_json:
         print_json(report)
     else:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -90,6 +90,7 @@ def diff(
     with _client(target, home) as client:
         latest = [_latest(client, document) for document in documents]
     found = [differences(p.document if p else "{}", d.text) for d, p in zip(documents, latest, strict=True)]
+    moved = [_moved_groups(document, published) for document, published in zip(documents, latest, strict=True)]
     if as_json:
         print_json(
             [
@@ -100,16 +101,19 @@ def diff(
                     "differences": [
                         {"path": d.path, "change": d.change, "before": d.before, "after": d.after} for d in different
                     ],
+                    "moved_groups": moves,
                 }
-                for document, published, different in zip(documents, latest, found, strict=True)
+                for document, published, different, moves in zip(documents, latest, found, moved, strict=True)
             ]
         )
     else:
-        for document, published, different in zip(documents, latest, found, strict=True):
+        for document, published, different, moves in zip(documents, latest, found, moved, strict=True):
             version = f"version {published.version}" if published else "not published yet"
             print(f"{document.what}, {version} → {document.source}")
             for line in map(str, different) if different else ["no difference"]:
                 print(f"  {line}")
+            for line in moves:
+                print(f"  groups: {line}")
     if any(found):
         raise typer.Exit(FAILED)
 
@@ -130,7 +134,7 @@ def apply(
     batch = _checked(files, file)
     documents = batch.require()
     author = author or getpass.getuser()
-    published: list[dict[str, object]] = []
+    published: list[dict[str, Any]] = []
     with _client(target, home) as client:
         if mistakes := _mistakes_by_service(client, batch):
             raise _refusal(mistakes)
@@ -139,13 +143,24 @@ def apply(
                 before = _latest(client, document)
                 version = _publish(client, document, author, note)
                 change = "unchanged" if before and before.version == version else "changed" if before else "new"
-                published.append({"file": document.source, "what": document.what, "version": version, "change": change})
+                published.append(
+                    {
+                        "file": document.source,
+                        "what": document.what,
+                        "version": version,
+                        "change": change,
+                        "moved_groups": _moved_groups(document, before),
+                    }
+                )
         finally:  # what was published stays, whatever happened to the next
             if as_json:
                 print_json(published)
             elif published:
                 columns = ("file", "what", "version", "change")
                 print_table("Published", columns, [[row[column] for column in columns] for row in published])
+                for row in published:
+                    for line in row["moved_groups"]:
+                        print(f"{row['what']}, groups: {line}")
 
 
 def history(name: Name, target: Target = "", home: Home = None, as_json: AsJson = False) -> None:
@@ -262,6 +277,19 @@ def _publish(client: DecisionClient, document: Checked, author: str, note: str, 
     if document.program is None:
         return client.apply_contact_policy(document.text, author, note, validate_only=validate_only)
     return client.apply_program(document.text, author, note, validate_only=validate_only)[1]
+
+
+def _moved_groups(document: Checked, published: ProgramVersion | PolicyVersion | None) -> list[str]:
+    """Who changes group when a document follows what is published, in words."""
+    from decision_service.application.ports import ProgramVersion
+    from decision_service.core.guardrails.groups import following
+    from decision_service.documents import parse_program, stored_program
+    from decision_service.documents.differences import moved_groups
+
+    if not isinstance(published, ProgramVersion):
+        return []
+    before = stored_program(published.document, published.version, published.ranges).groups
+    return moved_groups(before, following(parse_program(document.text).groups, before))
 
 
 def _latest(client: DecisionClient, document: Checked) -> ProgramVersion | PolicyVersion | None:

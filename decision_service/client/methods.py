@@ -34,7 +34,7 @@ from decision_service.core.explanation.customer_summary import Standing
 from decision_service.core.explanation.explain import Explanation
 from decision_service.core.model.customer import ALL_CHANNELS
 from decision_service.core.model.errors import NbaError
-from decision_service.core.model.program import ProgramState
+from decision_service.core.model.program import BucketRange, ProgramState
 from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
 from decision_service.core.replay import ReplayResult
 from decision_service.rpc import status
@@ -198,7 +198,9 @@ class DecisionClient:
         message = build(admin_pb.GetProgramRequest, name=name, version=version)
         answer = self._calls.call(lambda s: s.admin.GetProgram, message)
         history = [ProgramVersion(answer.name, past.version, "", audit_from_pb(past.audit)) for past in answer.history]
-        return ProgramVersion(answer.name, answer.version, answer.document, audit_from_pb(answer.audit)), history
+        ranges = tuple(BucketRange(messages.GROUP_FROM_PB[r.group], r.first, r.end) for r in answer.ranges)
+        audit = audit_from_pb(answer.audit)
+        return ProgramVersion(answer.name, answer.version, answer.document, audit, ranges), history
 
     def rollback_program(self, name: str, version: int, author: str, note: str = "") -> int:
         """Publish an earlier version again; the new version."""

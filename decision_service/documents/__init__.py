@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.core.model.program import ContactPolicy, Program, ProgramState
-from decision_service.documents import build, checks, violations
+from decision_service.core.model.program import BucketRange, ContactPolicy, Program, ProgramState
+from decision_service.documents import bounds, build, checks, violations
 from decision_service.documents.json_schemas import contact_policy_json_schema, program_json_schema
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import Data, read
@@ -27,6 +28,7 @@ __all__ = [
     "parse_contact_policy",
     "parse_program",
     "program_json_schema",
+    "stored_program",
     "with_state",
 ]
 
@@ -36,16 +38,30 @@ _Model = TypeVar("_Model", bound=BaseModel)
 def parse_program(text: str, version: int = 0, beside: Surroundings | None = None) -> Program:
     """The program that YAML or JSON text describes; checked against its surroundings too, where they are given.
 
+    Its groups are dealt as those of a first version: which buckets they have after others is decided when it is
+    published (`core.guardrails.groups.following`).
+
     Raises:
         InvalidRequest: with every mistake; `field` is a path and line, such as `actions[2].channel (line 14)`.
     """
 
     def check(data: Data) -> Iterator[checks.Mistake]:
         yield from checks.program_mistakes(data)
+        yield from bounds.mistakes(data)
         if beside is not None:
             yield from beside.mistakes(data)
 
     return build.program(_parse(text, ProgramDocument, check), version)
+
+
+def stored_program(text: str, version: int, ranges: tuple[BucketRange, ...] = ()) -> Program:
+    """A program as it was published, with the buckets that its groups were given; `bounds` no longer matter.
+
+    Raises:
+        InvalidRequest: as `parse_program`.
+    """
+    program = build.program(_parse(text, ProgramDocument, checks.program_mistakes), version)
+    return replace(program, groups=replace(program.groups, ranges=ranges))
 
 
 def parse_contact_policy(text: str, version: int = 0) -> ContactPolicy:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from decision_service.core.guardrails.groups import BUCKETS, moves
+from decision_service.core.model.program import GroupShares
 from decision_service.documents.source import Data, read
 
 _KEYS = ("id", "outcome")
@@ -40,6 +42,16 @@ class Difference:
             case Change.REORDERED:
                 return f"~ {self.path}: order {_shown(self.before)} → {_shown(self.after)}"
         return f"~ {self.path}: {_shown(self.before)} → {_shown(self.after)}"
+
+
+def moved_groups(before: GroupShares, after: GroupShares) -> list[str]:
+    """Who changes group when a program's shares follow others, in words; empty if nobody does."""
+    if before.salt != after.salt:
+        return [f"every customer is dealt anew: the salt {before.salt!r} becomes {after.salt!r}"]
+    return [
+        f"{buckets} of {BUCKETS} buckets ({100 * buckets / BUCKETS:g} % of customers) move from {was} to {now}"
+        for (was, now), buckets in moves(before, after).items()
+    ]
 
 
 def differences(before: str, after: str) -> list[Difference]:

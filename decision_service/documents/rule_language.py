@@ -13,6 +13,7 @@ import cel
 
 from decision_service.core.guardrails.eligibility import RuleFailure, RuleResult
 from decision_service.core.model.errors import InvalidRequest
+from decision_service.documents.rule_cost import MAX_RULE_MS, Cost, estimate
 
 VARIABLES = ("customer", "segments", "live", "context")
 # Those of the CEL implementation that take plain values. The macros (`has`, `all`, …) are not functions: one that is
@@ -56,10 +57,14 @@ _SYNTAX_ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?:Sy
 _EXECUTION_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def execute(expression: str, context: cel.Context) -> RuleResult:
-    """What a rule gives for one context of variables."""
+def execute(expression: str, context: cel.Context, longest: int) -> RuleResult:
+    """What a rule gives for one context of variables, whose longest list has so many items; a failure, without running
+    it, where that could take too long."""
     try:
-        value = _compiled(expression).execute(context)
+        program, cost = _priced(expression)
+        if (ms := cost.ms(longest)) > MAX_RULE_MS:
+            return RuleFailure(f"it may take {ms:,.0f} ms with a list of {longest} items; {MAX_RULE_MS:g} are allowed")
+        value = program.execute(context)
     except KeyError as error:
         return RuleFailure(f"`{error.args[0]}` is missing")
     except _EXECUTION_ERRORS as error:
@@ -73,6 +78,11 @@ def execute(expression: str, context: cel.Context) -> RuleResult:
 def _compiled(expression: str) -> cel.Program:
     # Programs are immutable: threads share them.
     return cel.compile(expression)
+
+
+@lru_cache(maxsize=_COMPILED)
+def _priced(expression: str) -> tuple[cel.Program, Cost]:
+    return _compiled(expression), estimate(expression)
 
 
 def check_rule(expression: str) -> None:
@@ -105,7 +115,7 @@ def _mistakes(expression: str) -> Iterator[str]:
         if name.isidentifier() and not _is_operator(name) and name not in FUNCTIONS:
             yield f"unknown function `{name}`"
     if not program.variables():
-        result = execute(expression, cel.Context({}))
+        result = execute(expression, cel.Context({}), 0)
         if isinstance(result, RuleFailure):
             yield result.message
 

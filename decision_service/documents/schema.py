@@ -263,7 +263,9 @@ class ProgramDocument(Active):
         le=MAX_PRIORITY,
         description="Programs with a lower one come up only where those with a higher one have nothing to offer.",
     )
-    lease: Window = Field("15m", validate_default=True, description="How long a decision holds its slot in the caps.")
+    lease: Window = Field(
+        "15m", validate_default=True, description="How long a decision holds its slot in the caps; at most 7d."
+    )
     state: Literal["live", "paused", "unpublished"] = Field(
         "live", description="`paused` sends nothing; `unpublished` takes no part. Both stop what is queued."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from decision_service.adapters.clocks import clock_from
 from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Unavailable
-from decision_service.core.model.program import Program
+from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.core.model.values import ValueType
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
@@ -37,10 +38,19 @@ FAILED = "FAILED"
 Progress = Callable[[str, int, int], None]
 
 
-def build_features(settings: Settings, progress: Progress | None = None) -> dict[str, Any]:
-    """SQL over the warehouse → feature tables → Feast → online store."""
-    from feature_repo.build import build_features as build
+def build_features(
+    settings: Settings, progress: Progress | None = None, *, allow_removals: bool = False
+) -> dict[str, Any]:
+    """SQL over the warehouse → feature tables → Feast → online store.
 
+    Raises:
+        InvalidRequest: every mistake in the SQL.
+        Conflict: too much would be taken from the online store, and `allow_removals` is not given; nothing is written.
+    """
+    from feature_repo.build import build_features as build
+    from feature_repo.removals import Allowed
+
+    allowed = Allowed(1.0) if allow_removals else Allowed(settings.feature_removals_share, _guarded(settings))
     report = build(
         bootstrap.open_warehouse(settings),
         settings.feature_repo,
@@ -48,8 +58,18 @@ def build_features(settings: Settings, progress: Progress | None = None) -> dict
         settings.features_address,
         clock_from(settings.clock).now_ms(),
         progress=progress,
+        allowed=allowed,
     )
     return asdict(report)
+
+
+def _guarded(settings: Settings) -> frozenset[str]:
+    """Features that the contact policy in force reads; of the empty one, where the ledger does not answer."""
+    try:
+        policy = bootstrap.open_policies(settings).current().policy
+    except Unavailable:
+        policy = ContactPolicy()
+    return frozenset({*policy.consent.features.values(), policy.timezone_feature})
 
 
 def load(settings: Settings) -> dict[str, int]:
@@ -77,10 +97,15 @@ def join(settings: Settings) -> dict[str, Any]:
 def _copy_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
     """Every published version to the warehouse. Those that a new ledger no longer knows stay: their decisions are
     still explained by them."""
+    from decision_service.documents.published import ranges_to_data
     from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS
 
     programs = [
-        {"program": version.name, **_version_row(version)}
+        {
+            "program": version.name,
+            **_version_row(version),
+            "group_ranges": json.dumps(ranges_to_data(version.ranges)),
+        }
         for name in sorted(policies.current().programs)
         for version in policies.versions(name)
     ]
@@ -292,11 +317,14 @@ def simulate(
     try:
         policies = bootstrap.open_policies(settings)
     except Unavailable:
-        versions, beside = KnownVersions(copies), None
+        versions, beside, in_force = KnownVersions(copies), None, None
     else:
         versions = KnownVersions(policies, copies)
         beside = Surroundings(policies.current().policy, lambda _: None)
+        in_force = policies.current().programs
     proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
+    name = proposal.program.name
+    proposal = proposal.after(copies.latest(name) if in_force is None else in_force.get(name))
     models = bootstrap.open_registry(settings)
     return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))
 

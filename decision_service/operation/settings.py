@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         description="Longest wait for one feature read, from when the request arrived; an answer that is there counts.",
     )
     feature_refresh_s: float = Field(5.0, gt=0, description="How often workers look for a changed Feast registry.")
+    feature_removals_share: float = Field(
+        0.2, ge=0, le=1, description="Share of a view's customers that a feature build may take from it unasked."
+    )
 
     warehouse: Path | None = Field(None, description="Lakehouse folder; default `home/warehouse`.")
     load_interval_s: float = Field(0.5, gt=0, description="Pause between loads when the log is drained.")

@@ -146,6 +146,9 @@ def get_program_response(program: ProgramVersion, history: Sequence[ProgramVersi
         document=program.document,
         audit=_audit(program.audit),
         history=map(_version, history),
+        ranges=(
+            admin_pb.BucketRange(group=messages.GROUP_TO_PB[r.group], first=r.first, end=r.end) for r in program.ranges
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from decision_service.contract import messages
 from decision_service.contract.pb import types_pb2
 from decision_service.core.model.errors import InvalidRequest, Violation
-from decision_service.core.model.values import MAX_ID_LENGTH, Value
+from decision_service.core.model.values import MAX_ID_LENGTH, MAX_VALUES, Value
 
 T = TypeVar("T")
 
@@ -21,8 +21,6 @@ MAX_AMOUNT = 1e12
 """Largest outcome value, either sign: sums of many stay finite."""
 MAX_TEXT_LENGTH = 4_096
 """Longest string within a context or attribute value, note or detail, in characters."""
-MAX_VALUES = 256
-"""Most entries of one context or attribute mapping."""
 MAX_PROGRAMS = 100
 """Most programs of one request."""
 MAX_BATCH = 1_000

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from decision_service.application.ports import Simulations
+from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, Unavailable, Violation
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import Surroundings, parse_contact_policy, parse_program
@@ -26,6 +27,12 @@ class Proposal:
     from_ms: int
     until_ms: int
     features: tuple[str, ...] = field(default=())
+
+    def after(self, before: Program | None) -> Proposal:
+        """With the groups that the program gets when it follows a version; None if it is the first."""
+        if before is None:
+            return self
+        return replace(self, program=replace(self.program, groups=following(self.program.groups, before.groups)))
 
 
 def check(

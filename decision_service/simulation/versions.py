@@ -9,7 +9,8 @@ from decision_service.application.ports import Warehouse
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.core.what_if.simulate import Versions
-from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents import parse_contact_policy
+from decision_service.documents.published import program_from_row
 
 T = TypeVar("T")
 
@@ -56,12 +57,20 @@ class WarehouseVersions:
             NotFound: the warehouse has no copy.
         """
         rows = self._warehouse.query(
-            "SELECT document FROM program_versions WHERE program = $program AND version = $version",
+            "SELECT version, document, group_ranges FROM program_versions "
+            "WHERE program = $program AND version = $version",
             {"program": name, "version": version},
         ).to_pylist()
         if not rows:
             raise NotFound("program version", f"{name} {version}", "start the ledger, or run `nba join` when it is up")
-        return parse_program(rows[0]["document"], version)
+        return program_from_row(rows[0])
+
+    def latest(self, name: str) -> Program | None:
+        """The newest version of a program; None if there is no copy."""
+        rows = self._warehouse.query(
+            "SELECT max(version) AS version FROM program_versions WHERE program = $program", {"program": name}
+        ).to_pylist()
+        return self.program_at(name, rows[0]["version"]) if rows[0]["version"] else None
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A version of the contact policy; version 0 is the empty one.

@@ -374,6 +374,12 @@ PROGRAM_VERSIONS = Table(
         Column("author", STRING, "Who published it."),
         Column("published_at", TIMESTAMP, "When."),
         Column("note", STRING, "Why, in a sentence."),
+        Column(
+            "group_ranges",
+            STRING,
+            "Buckets of its groups where they do not follow from its shares, JSON: [[group, first, end (exclusive)], …]; "
+            "null or [] where they do.",
+        ),
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -133,6 +134,22 @@ def test_the_longest_rule_cannot_end_the_process() -> None:
     """As many nested operators as fit in a rule compile and run."""
     assert evaluate("!" * (MAX_RULE_LENGTH - 4) + "true") == [True]
     assert evaluate("1" + "+1" * (MAX_RULE_LENGTH // 2 - 5) + " > 0") == [True]
+
+
+def test_a_rule_that_would_take_long_with_what_was_sent_is_not_run() -> None:
+    """Published before there was a bound, it fails with long lists, at once, and runs with short ones."""
+    rule = "context.a.exists(x, context.a.exists(y, x + y == 'q' || 'z' in segments))"
+    results = {}
+    for items in (2, 256):
+        sent = tuple(f"s{i}" for i in range(items))
+        variables = RuleVariables.of({"segments": sent}, {}, {"a": sent})
+        started = time.process_time()
+        [results[items], plain] = CelRules().evaluate([rule, "'s1' in context.a"], variables)
+        assert plain is True
+        assert time.process_time() - started < 0.5
+    assert results[2] is False
+    assert isinstance(results[256], RuleFailure)
+    assert "with a list of 256 items" in results[256].message
 
 
 def test_members_names_what_a_rule_reads() -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import EntryKind, LogBody, LogEntry, Warehouse
 from decision_service.audit import Asked, Report, audit
+from decision_service.core.guardrails.groups import following
 from decision_service.core.model.program import Group, Program
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
@@ -23,7 +24,8 @@ from decision_service.core.model.record import (
     Reservation,
 )
 from decision_service.core.model.values import NO_ACTION, Values
-from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents import parse_contact_policy, parse_program, stored_program
+from decision_service.documents.published import ranges_to_data
 from decision_service.warehouse import tables
 from tests.support.logged import KIND_OF, decision
 
@@ -67,10 +69,13 @@ class Journal:
         """A program or contact policy, as the join job copies it."""
         row: dict[str, object] = {"document": document, "published_at": datetime.fromtimestamp(at_ms / 1000, UTC)}
         if '"name"' in document:
-            name = parse_program(document).name
-            version = self.programs[name].version + 1 if name in self.programs else 1
-            self.programs[name] = parse_program(document, version)
-            self._add("program_versions", {**row, "program": name, "version": version})
+            draft = parse_program(document)
+            version, groups = 1, draft.groups
+            if before := self.programs.get(draft.name):
+                version, groups = before.version + 1, following(draft.groups, before.groups)
+            self.programs[draft.name] = stored_program(document, version, groups.ranges)
+            row["group_ranges"] = json.dumps(ranges_to_data(groups.ranges))
+            self._add("program_versions", {**row, "program": draft.name, "version": version})
         else:
             self.policy += 1
             parse_contact_policy(document)

@@ -52,6 +52,36 @@ def test_a_group_that_the_hash_does_not_give_is_named(journal: Journal) -> None:
     assert f"{control}: p version 2 logged TREATMENT" in report.first[0]
 
 
+def test_groups_whose_shares_changed_are_those_that_were_given(journal: Journal) -> None:
+    """50/40/10 → 60/20/20: half of what RANDOM_CONTROL gave up is treated, half held out; the rest stays."""
+    journal.publish(program(groups={"treatment": "50%", "random_control": "40%", "holdout": "10%"}))
+    journal.publish(program(groups={"treatment": "60%", "random_control": "20%", "holdout": "20%"}))
+    [still] = customers("p", lambda number: 5_000 <= number < 7_000, 1)
+    [treated] = customers("p", lambda number: 7_000 <= number < 8_000, 1)
+    [new] = customers("p", lambda number: 8_000 <= number < 9_000, 1)
+    [held] = customers("p", lambda number: number >= 9_000, 1)
+    journal.send(customer=treated)
+    journal.send(customer=still, group=Group.RANDOM_CONTROL)
+    for customer in (held, new):
+        journal.decide(action=NO_ACTION, customer=customer, group=Group.HOLDOUT)
+    assert journal.audit().violations == 0
+    journal.send(customer=new)
+    report = journal.audit()
+    assert report.section("holdouts").violations == report.section("group assignment").violations == 1
+
+
+def test_a_program_with_the_holdouts_salt_has_buckets_of_its_own(journal: Journal) -> None:
+    """Who is not held out by the hash of that salt is treated or not by another."""
+    journal.publish(policy(holdout={"share": "20%", "salt": "p"}))
+    journal.publish(program(groups={"treatment": "50%", "holdout": "50%"}))
+    for name in customers("p", lambda number: number >= 2_000, 50):
+        if bucket("\x1fprogram\x1fp", name) < 5_000:
+            journal.send(customer=name)
+        else:
+            journal.decide(action=NO_ACTION, customer=name, group=Group.HOLDOUT)
+    assert journal.audit().violations == 0
+
+
 def test_contacts_by_other_programs_are_told(journal: Journal) -> None:
     """A program's holdout that another program contacts is no violation, but who reads its lift should know."""
     journal.publish(program("q", groups={"treatment": "50%", "holdout": "50%"}))

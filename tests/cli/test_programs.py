@@ -74,12 +74,33 @@ def test_apply_publishes_every_file_of_a_folder(shell: Shell) -> None:
     shell.write("b.json", json.dumps({"caps": [{"id": "one_an_hour", "gap": "1h"}]}))
     shell.write("notes.txt", "not a document")
     published = shell.json("apply", str(shell.folder), "--author", "anna", "--note", "why")
-    assert published == [
-        {"file": str(shell.folder / "b.json"), "what": "contact policy", "version": 1, "change": "new"},
-        {"file": str(shell.folder / "a.yaml"), "what": "program p", "version": 2, "change": "changed"},
-    ]
+    policy = {"file": str(shell.folder / "b.json"), "what": "contact policy", "version": 1, "change": "new"}
+    program = {"file": str(shell.folder / "a.yaml"), "what": "program p", "version": 2, "change": "changed"}
+    assert published == [{**policy, "moved_groups": []}, {**program, "moved_groups": []}]
     assert [p["change"] for p in shell.json("apply", "-f", str(shell.folder))] == ["unchanged"] * 2
     assert (shell.policies.versions("p")[1].audit.author, shell.policies.versions("p")[1].audit.note) == ("anna", "why")
+
+
+def test_who_changes_group_is_told_before_and_after(shell: Shell) -> None:
+    """By `diff` and `apply`, counted from the buckets that groups have by now; a new salt deals everybody anew."""
+    shares = "groups: {{treatment: {}%, random_control: 20%, holdout: {}%{}}}\n"
+    file = shell.write("p.yaml", PROGRAM + shares.format(70, 10, ""))
+    moves = [
+        "2000 of 10000 buckets (20 % of customers) move from TREATMENT to RANDOM_CONTROL",
+        "1000 of 10000 buckets (10 % of customers) move from TREATMENT to HOLDOUT",
+    ]
+    assert shell.run("diff", file).stdout.splitlines()[-2:] == [f"  groups: {line}" for line in moves]
+    assert shell.json("apply", file)[0]["moved_groups"] == moves
+    assert shell.json("diff", file)[0]["moved_groups"] == []
+    shell.write("p.yaml", PROGRAM + shares.format(60, 20, ""))
+    told = "program p, groups: 1000 of 10000 buckets (10 % of customers) move from TREATMENT to HOLDOUT"
+    assert shell.run("apply", file).stdout.splitlines()[-1] == told
+    shell.write("p.yaml", PROGRAM + shares.format(65, 15, ""))
+    (back,) = shell.json("diff", file)[0]["moved_groups"]
+    assert back == "500 of 10000 buckets (5 % of customers) move from HOLDOUT to TREATMENT"
+    shell.write("p.yaml", PROGRAM + shares.format(60, 20, ", salt: new"))
+    (anew,) = shell.json("diff", file)[0]["moved_groups"]
+    assert anew == "every customer is dealt anew: the salt 'p' becomes 'new'"
 
 
 @pytest.mark.parametrize(

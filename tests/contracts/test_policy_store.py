@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,8 +16,11 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
 from decision_service.adapters.redis.policies import RedisPolicies
 from decision_service.application.ports import Audit, PolicyStore, Published
+from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
-from decision_service.core.model.program import ContactPolicy
+from decision_service.core.model.program import BucketRange, ContactPolicy, Group
+from decision_service.documents import parse_program
+from decision_service.documents.published import Entry, follow, published_program
 
 ANNA = Audit(author="anna", at_ms=1_700_000_000_000, note="first")
 BEN = Audit(author="ben", at_ms=1_700_000_060_000)
@@ -67,6 +71,40 @@ def test_both_forms_are_policy_stores(store: Store) -> None:
     port: PolicyStore = store
     store.refresh()
     assert port.current() == Published(0, {}, ContactPolicy())
+
+
+def shares(treatment: int, control: int, holdout: int, salt: str = "welcome") -> str:
+    sizes = f"treatment: {treatment}%, random_control: {control}%, holdout: {holdout}%"
+    return program() + f"groups: {{{sizes}, salt: {salt}}}\n"
+
+
+def test_a_change_of_shares_moves_only_what_is_given_up(store: Store) -> None:
+    """Through publications of other things, a rollback, and a salt that deals anew; past versions keep theirs."""
+    store.publish_program(shares(70, 20, 10), ANNA)
+    after = store.publish_program(shares(60, 20, 20), ANNA)
+    moved = (
+        BucketRange(Group.TREATMENT, 0, 6_000),
+        BucketRange(Group.RANDOM_CONTROL, 7_000, 9_000),
+        BucketRange(Group.HOLDOUT, 9_000, 10_000),
+        BucketRange(Group.HOLDOUT, 6_000, 7_000),
+    )
+    assert after.ranges == moved
+    assert store.publish_program(shares(60, 20, 20) + "priority: 2", ANNA).ranges == moved
+    assert store.current().programs["welcome"].groups.ranges == moved
+    assert store.rollback_program("welcome", 1, BEN).ranges == ()
+    assert store.rollback_program("welcome", 2, BEN).ranges == moved
+    assert store.publish_program(shares(60, 20, 20, "other"), ANNA).ranges == ()
+    assert [len(version.ranges) for version in store.versions("welcome")] == [0, 4, 4, 0, 4, 0]
+    assert store.program_at("welcome", 2).groups.ranges == moved
+    assert store.program_at("welcome", 1).groups.ranges == ()
+
+
+def test_entries_of_earlier_releases_are_dealt_in_order() -> None:
+    """They name no ranges; what follows them moves as little as after any other."""
+    entry = Entry.from_json(json.dumps({"version": 1, "document": shares(70, 20, 10), **asdict(ANNA)}))
+    assert published_program(entry).groups.ranges == ()
+    draft = parse_program(shares(60, 20, 20))
+    assert follow(draft, entry, None) == following(draft.groups, published_program(entry).groups).ranges != ()
 
 
 def test_published_programs_are_current(store: Store) -> None:

@@ -10,7 +10,8 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import Audit
 from decision_service.core.model.errors import NotFound
-from decision_service.core.model.program import ContactPolicy
+from decision_service.core.model.program import BucketRange, ContactPolicy, Group
+from decision_service.simulation.proposal import check
 from decision_service.simulation.versions import KnownVersions, WarehouseVersions
 from decision_service.warehouse.tables import rows_from
 from tests.simulation.market import NEWS, POLICY, SERVICE
@@ -27,6 +28,7 @@ def copies() -> WarehouseVersions:
         {"program": "news", "version": version, "document": document, **published}
         for version, document in ((1, NEWS), (2, later))
     ]
+    programs[1]["group_ranges"] = '[["HOLDOUT", 0, 5000], ["TREATMENT", 5000, 10000]]'
     warehouse.append("program_versions", rows_from("program_versions", programs))
     policies = [{"version": 1, "document": POLICY, **published}]
     warehouse.append("contact_policy_versions", rows_from("contact_policy_versions", policies))
@@ -37,12 +39,30 @@ def test_the_warehouse_has_copies(copies: WarehouseVersions) -> None:
     """Of every version; version 0 of the contact policy is the empty one."""
     assert [copies.program_at("news", version).budgets[0].limit for version in (1, 2)] == [12, 20]
     assert copies.program_at("news", 2).version == 2
+    assert copies.program_at("news", 1).groups.ranges == ()
+    dealt = (BucketRange(Group.HOLDOUT, 0, 5_000), BucketRange(Group.TREATMENT, 5_000, 10_000))
+    assert copies.program_at("news", 2).groups.ranges == dealt
+    assert copies.latest("news") == copies.program_at("news", 2)
+    assert copies.latest("unheard_of") is None
     assert {cap.id for cap in copies.policy_at(1).caps} == {"four_a_week", "two_a_day", "one_sms_at_a_time"}
     assert copies.policy_at(0) == ContactPolicy()
     with pytest.raises(NotFound, match="nba join"):
         copies.program_at("news", 3)
     with pytest.raises(NotFound, match="nba join"):
         copies.policy_at(2)
+
+
+def test_a_proposal_has_the_groups_that_it_would_get(copies: WarehouseVersions) -> None:
+    """Following the latest version; those of a first version where there is none."""
+    document = NEWS + "groups: {treatment: 60%, holdout: 40%}"
+    proposal = check(document, "", 0, 1)
+    dealt = proposal.after(copies.latest("news")).program.groups.ranges
+    assert dealt == (
+        BucketRange(Group.TREATMENT, 5_000, 10_000),
+        BucketRange(Group.TREATMENT, 4_000, 5_000),
+        BucketRange(Group.HOLDOUT, 0, 4_000),
+    )
+    assert proposal.after(None).program.groups.ranges == ()
 
 
 def test_what_the_ledger_does_not_know_the_warehouse_may(copies: WarehouseVersions) -> None:

@@ -13,7 +13,8 @@ from decision_service.documents.published import (
     NOTHING,
     Entry,
     contact_policy_of,
-    program_of,
+    follow,
+    published_program,
     unknown_program,
     unknown_version,
 )
@@ -38,12 +39,11 @@ class MemoryPolicies:
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
         """Publish the next version, or return the current one if nothing changed."""
-        name = parse_program(document).name
+        draft = parse_program(document)
         with self._lock:
-            entry = _append(self._programs.setdefault(name, []), normalise(document), audit)
-            programs = {**self._current.programs, name: program_of(entry.document, entry.version)}
-            self._replace(programs, self._current.policy)
-        return ProgramVersion(name, entry.version, entry.document, entry.audit)
+            entry = _append(self._programs.setdefault(draft.name, []), normalise(document), audit, draft)
+            self._replace({**self._current.programs, draft.name: published_program(entry)}, self._current.policy)
+        return ProgramVersion(draft.name, entry.version, entry.document, entry.audit, entry.ranges)
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
@@ -62,7 +62,7 @@ class MemoryPolicies:
         """Every version of a program, oldest first."""
         if name not in self._programs:
             raise unknown_program(name, self._programs)
-        return [ProgramVersion(name, e.version, e.document, e.audit) for e in self._programs[name]]
+        return [ProgramVersion(name, e.version, e.document, e.audit, e.ranges) for e in self._programs[name]]
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
         """Publish an earlier version's document as a new version."""
@@ -70,7 +70,7 @@ class MemoryPolicies:
 
     def program_at(self, name: str, version: int) -> Program:
         """A version as it was published."""
-        return program_of(self._entry(name, version).document, version)
+        return published_program(self._entry(name, version))
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A contact policy version as it was published."""
@@ -103,7 +103,9 @@ class MemoryPolicies:
         self._current = Published(revision, programs, policy)
 
 
-def _append(entries: list[Entry], document: str, audit: Audit) -> Entry:
-    if not entries or entries[-1].document != document:
-        entries.append(Entry(len(entries) + 1, document, audit))
+def _append(entries: list[Entry], document: str, audit: Audit, draft: Program | None = None) -> Entry:
+    latest = entries[-1] if entries else None
+    if latest is None or latest.document != document:
+        ranges = follow(draft, latest, None) if draft is not None else ()
+        entries.append(Entry(len(entries) + 1, document, audit, ranges))
     return entries[-1]

@@ -18,7 +18,8 @@ from decision_service.documents.published import (
     NOTHING,
     Entry,
     contact_policy_of,
-    program_of,
+    follow,
+    published_program,
     snapshot,
     unknown_program,
     unknown_version,
@@ -83,9 +84,9 @@ class RedisPolicies:
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
         """Publish the next version, or return the current one if nothing changed."""
-        name = parse_program(document).name
-        entry = self._append(_PROGRAM + name, normalise(document), audit, name)
-        return ProgramVersion(name, entry.version, entry.document, entry.audit)
+        draft = parse_program(document)
+        entry = self._append(_PROGRAM + draft.name, normalise(document), audit, draft)
+        return ProgramVersion(draft.name, entry.version, entry.document, entry.audit, entry.ranges)
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
@@ -106,7 +107,7 @@ class RedisPolicies:
         entries = [Entry.from_json(text) for text in self._history(name)]
         if not entries:
             raise self._unknown_program(name)
-        return [ProgramVersion(name, e.version, e.document, e.audit) for e in entries]
+        return [ProgramVersion(name, e.version, e.document, e.audit, e.ranges) for e in entries]
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
         """Publish an earlier version's document as a new version."""
@@ -114,7 +115,7 @@ class RedisPolicies:
 
     def program_at(self, name: str, version: int) -> Program:
         """A version as it was published; read from Redis once."""
-        return program_of(self._program_entry(name, version).document, version)
+        return published_program(self._program_entry(name, version))
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A contact policy version as it was published; read from Redis once."""
@@ -160,14 +161,15 @@ class RedisPolicies:
         entries: list[bytes] = self._wire.call("LRANGE", _POLICY if program is None else _PROGRAM + program, 0, -1)
         return entries
 
-    def _append(self, key: str, document: str, audit: Audit, program: str = "") -> Entry:
+    def _append(self, key: str, document: str, audit: Audit, draft: Program | None = None) -> Entry:
         while True:  # each round that fails is one in which another publisher succeeded
             length, text = self._wire.run(_LATEST, [key], [])
             latest = _readable(text)
             if latest is not None and latest.document == document:
                 break
-            latest = Entry(length + 1, document, audit)
-            arguments = [length, latest.to_json(), program]
+            ranges = follow(draft, latest, self._current.programs.get(draft.name)) if draft is not None else ()
+            latest = Entry(length + 1, document, audit, ranges)
+            arguments = [length, latest.to_json(), draft.name if draft is not None else ""]
             if self._wire.run(_APPEND, [key, _PROGRAMS, _REVISION], arguments):
                 break
         self.refresh()

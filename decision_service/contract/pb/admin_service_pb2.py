@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from decision_service.contract.pb import types_pb2 as nba_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anba/v1/admin_service.proto\x12\x06nba.v1\x1a\x12nba/v1/types.proto\"4\n\x05\x41udit\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"\\\n\x13\x41pplyProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x14\x41pplyProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x15\n\x13ListProgramsRequest\"\xb6\x01\n\x0eProgramSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\rlearning_mode\x18\x04 \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x0f\n\x07\x61\x63tions\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\x12#\n\x05state\x18\x07 \x01(\x0e\x32\x14.nba.v1.ProgramState\"i\n\x16SetProgramStateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.nba.v1.ProgramState\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17SetProgramStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"@\n\x14ListProgramsResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.nba.v1.ProgramSummary\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"?\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x1c\n\x05\x61udit\x18\x02 \x01(\x0b\x32\r.nba.v1.Audit\"\x8c\x01\n\x12GetProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x1c\n\x05\x61udit\x18\x04 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x05 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"U\n\x16RollbackProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17RollbackProgramResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"n\n\x16SimulateProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontact_policy_document\x18\x02 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\".\n\x17SimulateProgramResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t\"b\n\x19\x41pplyContactPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"-\n\x1a\x41pplyContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"*\n\x17GetContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x84\x01\n\x18GetContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1c\n\x05\x61udit\x18\x03 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"M\n\x1cRollbackContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"0\n\x1dRollbackContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"y\n\x0fSuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x15\n\x08until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\tB\x0b\n\t_until_ms\"\x12\n\x10SuppressResponse\"E\n\x14SuppressBatchRequest\x12-\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x17.nba.v1.SuppressRequest\"(\n\x15SuppressBatchResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x05\"W\n\x11UnsuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"$\n\x12UnsuppressResponse\x12\x0e\n\x06lifted\x18\x01 \x01(\x08\",\n\x15\x46orgetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\".\n\x16\x46orgetCustomerResponse\x12\x14\n\x0crows_deleted\x18\x01 \x01(\x03*l\n\x0cProgramState\x12\x1d\n\x19PROGRAM_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROGRAM_LIVE\x10\x01\x12\x12\n\x0ePROGRAM_PAUSED\x10\x02\x12\x17\n\x13PROGRAM_UNPUBLISHED\x10\x03\x32\xa2\x08\n\x0c\x41\x64minService\x12I\n\x0c\x41pplyProgram\x12\x1b.nba.v1.ApplyProgramRequest\x1a\x1c.nba.v1.ApplyProgramResponse\x12I\n\x0cListPrograms\x12\x1b.nba.v1.ListProgramsRequest\x1a\x1c.nba.v1.ListProgramsResponse\x12\x43\n\nGetProgram\x12\x19.nba.v1.GetProgramRequest\x1a\x1a.nba.v1.GetProgramResponse\x12R\n\x0fSetProgramState\x12\x1e.nba.v1.SetProgramStateRequest\x1a\x1f.nba.v1.SetProgramStateResponse\x12R\n\x0fRollbackProgram\x12\x1e.nba.v1.RollbackProgramRequest\x1a\x1f.nba.v1.RollbackProgramResponse\x12R\n\x0fSimulateProgram\x12\x1e.nba.v1.SimulateProgramRequest\x1a\x1f.nba.v1.SimulateProgramResponse\x12[\n\x12\x41pplyContactPolicy\x12!.nba.v1.ApplyContactPolicyRequest\x1a\".nba.v1.ApplyContactPolicyResponse\x12U\n\x10GetContactPolicy\x12\x1f.nba.v1.GetContactPolicyRequest\x1a .nba.v1.GetContactPolicyResponse\x12\x64\n\x15RollbackContactPolicy\x12$.nba.v1.RollbackContactPolicyRequest\x1a%.nba.v1.RollbackContactPolicyResponse\x12=\n\x08Suppress\x12\x17.nba.v1.SuppressRequest\x1a\x18.nba.v1.SuppressResponse\x12L\n\rSuppressBatch\x12\x1c.nba.v1.SuppressBatchRequest\x1a\x1d.nba.v1.SuppressBatchResponse\x12\x43\n\nUnsuppress\x12\x19.nba.v1.UnsuppressRequest\x1a\x1a.nba.v1.UnsuppressResponse\x12O\n\x0e\x46orgetCustomer\x12\x1d.nba.v1.ForgetCustomerRequest\x1a\x1e.nba.v1.ForgetCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1anba/v1/admin_service.proto\x12\x06nba.v1\x1a\x12nba/v1/types.proto\"4\n\x05\x41udit\x12\x0e\n\x06\x61uthor\x18\x01 \x01(\t\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"\\\n\x13\x41pplyProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"5\n\x14\x41pplyProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\x15\n\x13ListProgramsRequest\"\xb6\x01\n\x0eProgramSummary\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12+\n\rlearning_mode\x18\x04 \x01(\x0e\x32\x14.nba.v1.LearningMode\x12\x0f\n\x07\x61\x63tions\x18\x05 \x01(\x05\x12\r\n\x05model\x18\x06 \x01(\t\x12#\n\x05state\x18\x07 \x01(\x0e\x32\x14.nba.v1.ProgramState\"i\n\x16SetProgramStateRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x05state\x18\x02 \x01(\x0e\x32\x14.nba.v1.ProgramState\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17SetProgramStateResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"@\n\x14ListProgramsResponse\x12(\n\x08programs\x18\x01 \x03(\x0b\x32\x16.nba.v1.ProgramSummary\"2\n\x11GetProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\"?\n\x0eProgramVersion\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x1c\n\x05\x61udit\x18\x02 \x01(\x0b\x32\r.nba.v1.Audit\"\xb1\x01\n\x12GetProgramResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x1c\n\x05\x61udit\x18\x04 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x05 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\x12#\n\x06ranges\x18\x14 \x03(\x0b\x32\x13.nba.v1.BucketRange\"G\n\x0b\x42ucketRange\x12\x1c\n\x05group\x18\x01 \x01(\x0e\x32\r.nba.v1.Group\x12\r\n\x05\x66irst\x18\x02 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x03 \x01(\x05\"U\n\x16RollbackProgramRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"*\n\x17RollbackProgramResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"n\n\x16SimulateProgramRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontact_policy_document\x18\x02 \x01(\t\x12\x0f\n\x07\x66rom_ms\x18\x03 \x01(\x03\x12\x10\n\x08until_ms\x18\x04 \x01(\x03\".\n\x17SimulateProgramResponse\x12\x13\n\x0breport_json\x18\x01 \x01(\t\"b\n\x19\x41pplyContactPolicyRequest\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\"-\n\x1a\x41pplyContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"*\n\x17GetContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\"\x84\x01\n\x18GetContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1c\n\x05\x61udit\x18\x03 \x01(\x0b\x32\r.nba.v1.Audit\x12\'\n\x07history\x18\x04 \x03(\x0b\x32\x16.nba.v1.ProgramVersion\"M\n\x1cRollbackContactPolicyRequest\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x0e\n\x06\x61uthor\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"0\n\x1dRollbackContactPolicyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"y\n\x0fSuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x15\n\x08until_ms\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x05 \x01(\tB\x0b\n\t_until_ms\"\x12\n\x10SuppressResponse\"E\n\x14SuppressBatchRequest\x12-\n\x0csuppressions\x18\x01 \x03(\x0b\x32\x17.nba.v1.SuppressRequest\"(\n\x15SuppressBatchResponse\x12\x0f\n\x07\x61pplied\x18\x01 \x01(\x05\"W\n\x11UnsuppressRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\"$\n\x12UnsuppressResponse\x12\x0e\n\x06lifted\x18\x01 \x01(\x08\",\n\x15\x46orgetCustomerRequest\x12\x13\n\x0b\x63ustomer_id\x18\x01 \x01(\t\".\n\x16\x46orgetCustomerResponse\x12\x14\n\x0crows_deleted\x18\x01 \x01(\x03*l\n\x0cProgramState\x12\x1d\n\x19PROGRAM_STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cPROGRAM_LIVE\x10\x01\x12\x12\n\x0ePROGRAM_PAUSED\x10\x02\x12\x17\n\x13PROGRAM_UNPUBLISHED\x10\x03\x32\xa2\x08\n\x0c\x41\x64minService\x12I\n\x0c\x41pplyProgram\x12\x1b.nba.v1.ApplyProgramRequest\x1a\x1c.nba.v1.ApplyProgramResponse\x12I\n\x0cListPrograms\x12\x1b.nba.v1.ListProgramsRequest\x1a\x1c.nba.v1.ListProgramsResponse\x12\x43\n\nGetProgram\x12\x19.nba.v1.GetProgramRequest\x1a\x1a.nba.v1.GetProgramResponse\x12R\n\x0fSetProgramState\x12\x1e.nba.v1.SetProgramStateRequest\x1a\x1f.nba.v1.SetProgramStateResponse\x12R\n\x0fRollbackProgram\x12\x1e.nba.v1.RollbackProgramRequest\x1a\x1f.nba.v1.RollbackProgramResponse\x12R\n\x0fSimulateProgram\x12\x1e.nba.v1.SimulateProgramRequest\x1a\x1f.nba.v1.SimulateProgramResponse\x12[\n\x12\x41pplyContactPolicy\x12!.nba.v1.ApplyContactPolicyRequest\x1a\".nba.v1.ApplyContactPolicyResponse\x12U\n\x10GetContactPolicy\x12\x1f.nba.v1.GetContactPolicyRequest\x1a .nba.v1.GetContactPolicyResponse\x12\x64\n\x15RollbackContactPolicy\x12$.nba.v1.RollbackContactPolicyRequest\x1a%.nba.v1.RollbackContactPolicyResponse\x12=\n\x08Suppress\x12\x17.nba.v1.SuppressRequest\x1a\x18.nba.v1.SuppressResponse\x12L\n\rSuppressBatch\x12\x1c.nba.v1.SuppressBatchRequest\x1a\x1d.nba.v1.SuppressBatchResponse\x12\x43\n\nUnsuppress\x12\x19.nba.v1.UnsuppressRequest\x1a\x1a.nba.v1.UnsuppressResponse\x12O\n\x0e\x46orgetCustomer\x12\x1d.nba.v1.ForgetCustomerRequest\x1a\x1e.nba.v1.ForgetCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nba.v1.admin_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROGRAMSTATE']._serialized_start=2169
-  _globals['_PROGRAMSTATE']._serialized_end=2277
+  _globals['_PROGRAMSTATE']._serialized_start=2279
+  _globals['_PROGRAMSTATE']._serialized_end=2387
   _globals['_AUDIT']._serialized_start=58
   _globals['_AUDIT']._serialized_end=110
   _globals['_APPLYPROGRAMREQUEST']._serialized_start=112
@@ -55,43 +55,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROGRAMVERSION']._serialized_start=738
   _globals['_PROGRAMVERSION']._serialized_end=801
   _globals['_GETPROGRAMRESPONSE']._serialized_start=804
-  _globals['_GETPROGRAMRESPONSE']._serialized_end=944
-  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_start=946
-  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_end=1031
-  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_start=1033
-  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_end=1075
-  _globals['_SIMULATEPROGRAMREQUEST']._serialized_start=1077
-  _globals['_SIMULATEPROGRAMREQUEST']._serialized_end=1187
-  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_start=1189
-  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_end=1235
-  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_start=1237
-  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_end=1335
-  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_start=1337
-  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_end=1382
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=1384
-  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=1426
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=1429
-  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=1561
-  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_start=1563
-  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_end=1640
-  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_start=1642
-  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_end=1690
-  _globals['_SUPPRESSREQUEST']._serialized_start=1692
-  _globals['_SUPPRESSREQUEST']._serialized_end=1813
-  _globals['_SUPPRESSRESPONSE']._serialized_start=1815
-  _globals['_SUPPRESSRESPONSE']._serialized_end=1833
-  _globals['_SUPPRESSBATCHREQUEST']._serialized_start=1835
-  _globals['_SUPPRESSBATCHREQUEST']._serialized_end=1904
-  _globals['_SUPPRESSBATCHRESPONSE']._serialized_start=1906
-  _globals['_SUPPRESSBATCHRESPONSE']._serialized_end=1946
-  _globals['_UNSUPPRESSREQUEST']._serialized_start=1948
-  _globals['_UNSUPPRESSREQUEST']._serialized_end=2035
-  _globals['_UNSUPPRESSRESPONSE']._serialized_start=2037
-  _globals['_UNSUPPRESSRESPONSE']._serialized_end=2073
-  _globals['_FORGETCUSTOMERREQUEST']._serialized_start=2075
-  _globals['_FORGETCUSTOMERREQUEST']._serialized_end=2119
-  _globals['_FORGETCUSTOMERRESPONSE']._serialized_start=2121
-  _globals['_FORGETCUSTOMERRESPONSE']._serialized_end=2167
-  _globals['_ADMINSERVICE']._serialized_start=2280
-  _globals['_ADMINSERVICE']._serialized_end=3338
+  _globals['_GETPROGRAMRESPONSE']._serialized_end=981
+  _globals['_BUCKETRANGE']._serialized_start=983
+  _globals['_BUCKETRANGE']._serialized_end=1054
+  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_start=1056
+  _globals['_ROLLBACKPROGRAMREQUEST']._serialized_end=1141
+  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_start=1143
+  _globals['_ROLLBACKPROGRAMRESPONSE']._serialized_end=1185
+  _globals['_SIMULATEPROGRAMREQUEST']._serialized_start=1187
+  _globals['_SIMULATEPROGRAMREQUEST']._serialized_end=1297
+  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_start=1299
+  _globals['_SIMULATEPROGRAMRESPONSE']._serialized_end=1345
+  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_start=1347
+  _globals['_APPLYCONTACTPOLICYREQUEST']._serialized_end=1445
+  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_start=1447
+  _globals['_APPLYCONTACTPOLICYRESPONSE']._serialized_end=1492
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_start=1494
+  _globals['_GETCONTACTPOLICYREQUEST']._serialized_end=1536
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_start=1539
+  _globals['_GETCONTACTPOLICYRESPONSE']._serialized_end=1671
+  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_start=1673
+  _globals['_ROLLBACKCONTACTPOLICYREQUEST']._serialized_end=1750
+  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_start=1752
+  _globals['_ROLLBACKCONTACTPOLICYRESPONSE']._serialized_end=1800
+  _globals['_SUPPRESSREQUEST']._serialized_start=1802
+  _globals['_SUPPRESSREQUEST']._serialized_end=1923
+  _globals['_SUPPRESSRESPONSE']._serialized_start=1925
+  _globals['_SUPPRESSRESPONSE']._serialized_end=1943
+  _globals['_SUPPRESSBATCHREQUEST']._serialized_start=1945
+  _globals['_SUPPRESSBATCHREQUEST']._serialized_end=2014
+  _globals['_SUPPRESSBATCHRESPONSE']._serialized_start=2016
+  _globals['_SUPPRESSBATCHRESPONSE']._serialized_end=2056
+  _globals['_UNSUPPRESSREQUEST']._serialized_start=2058
+  _globals['_UNSUPPRESSREQUEST']._serialized_end=2145
+  _globals['_UNSUPPRESSRESPONSE']._serialized_start=2147
+  _globals['_UNSUPPRESSRESPONSE']._serialized_end=2183
+  _globals['_FORGETCUSTOMERREQUEST']._serialized_start=2185
+  _globals['_FORGETCUSTOMERREQUEST']._serialized_end=2229
+  _globals['_FORGETCUSTOMERRESPONSE']._serialized_start=2231
+  _globals['_FORGETCUSTOMERRESPONSE']._serialized_end=2277
+  _globals['_ADMINSERVICE']._serialized_start=2390
+  _globals['_ADMINSERVICE']._serialized_end=3448
 # @@protoc_insertion_point(module_scope)

@@ -112,18 +112,30 @@ class ProgramVersion(_message.Message):
     def __init__(self, version: _Optional[int] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ...) -> None: ...
 
 class GetProgramResponse(_message.Message):
-    __slots__ = ("name", "version", "document", "audit", "history")
+    __slots__ = ("name", "version", "document", "audit", "history", "ranges")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
     AUDIT_FIELD_NUMBER: _ClassVar[int]
     HISTORY_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: int
     document: str
     audit: Audit
     history: _containers.RepeatedCompositeFieldContainer[ProgramVersion]
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., document: _Optional[str] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ..., history: _Optional[_Iterable[_Union[ProgramVersion, _Mapping]]] = ...) -> None: ...
+    ranges: _containers.RepeatedCompositeFieldContainer[BucketRange]
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[int] = ..., document: _Optional[str] = ..., audit: _Optional[_Union[Audit, _Mapping]] = ..., history: _Optional[_Iterable[_Union[ProgramVersion, _Mapping]]] = ..., ranges: _Optional[_Iterable[_Union[BucketRange, _Mapping]]] = ...) -> None: ...
+
+class BucketRange(_message.Message):
+    __slots__ = ("group", "first", "end")
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    group: _types_pb2.Group
+    first: int
+    end: int
+    def __init__(self, group: _Optional[_Union[_types_pb2.Group, str]] = ..., first: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class RollbackProgramRequest(_message.Message):
     __slots__ = ("name", "version", "author", "note")

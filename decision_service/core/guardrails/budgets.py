@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from decision_service.core.guardrails.caps import Span, applies, calendar_windows
+from decision_service.core.guardrails.caps import applies, calendar_window
 from decision_service.core.guardrails.quiet_hours import applicable
 from decision_service.core.model.program import (
     Action,
@@ -179,7 +179,7 @@ def _bounds(period: BudgetPeriod, timezone: str, week_starts: int, minute: int) 
         return _TOTAL, 0, END_OF_TIME_MS
     zone = ZoneInfo(timezone)
     at_ms = minute * 60_000
-    start_ms, end_ms = calendar_windows(CalendarUnit(period.value), Span(at_ms, at_ms), zone, week_starts)[0]
+    start_ms, end_ms = calendar_window(CalendarUnit(period.value), at_ms, zone, week_starts)
     start = datetime.fromtimestamp(start_ms / 1000, zone)
     local = start.isoformat(timespec="minutes") if period is BudgetPeriod.HOUR else start.date().isoformat()
     return f"{period.value}:{local}", start_ms, end_ms

@@ -68,7 +68,7 @@ def remaining(cap: FrequencyCap, contacts: Iterable[Contact], span: Span, zone: 
 
     contacts: all of the customer's; which of them count is asked here.
     """
-    return _remaining(cap, _held(cap, contacts, now_ms), span, zone)
+    return cap.limit - len(_fullest(cap, _held(cap, contacts, now_ms), span, zone))
 
 
 def frees_at_ms(cap: FrequencyCap, contacts: Iterable[Contact], span: Span, zone: tzinfo, now_ms: int) -> int | None:
@@ -81,15 +81,11 @@ def frees_at_ms(cap: FrequencyCap, contacts: Iterable[Contact], span: Span, zone
     held = _held(cap, contacts, now_ms)
     length_ms = span.until_ms - span.from_ms
     start_ms = span.from_ms
-    while _remaining(cap, held, tried := Span(start_ms, start_ms + length_ms), zone) <= 0:
-        if cap.window_s is not None:
-            # A slot frees exactly when a contact leaves the window.
-            window_ms = cap.window_s * 1000
-            start_ms = min(c.until_ms + window_ms for c in held if c.until_ms + window_ms > start_ms)
-        else:
-            start_ms = next(
-                end for start, end in _windows_of(cap, tried, zone) if _within(held, start, end) >= cap.limit
-            )
+    while len(full := _fullest(cap, held, Span(start_ms, start_ms + length_ms), zone)) >= cap.limit:
+        # As many of them as the limit may be sent until then: no window up to there has a slot. The next round is
+        # without one of them at least.
+        last_ms = sorted(c.until_ms for c in full)[-cap.limit]
+        start_ms = last_ms + cap.window_s * 1000 if cap.window_s is not None else _window(cap, last_ms, zone)[1]
     return start_ms
 
 
@@ -97,46 +93,45 @@ def _held(cap: FrequencyCap, contacts: Iterable[Contact], now_ms: int) -> list[C
     return [c for c in contacts if counts(cap.scope, c) and c.counts(cap.counts, now_ms)]
 
 
-def _remaining(cap: FrequencyCap, held: Sequence[Contact], span: Span, zone: tzinfo) -> int:
+def _fullest(cap: FrequencyCap, held: Sequence[Contact], span: Span, zone: tzinfo) -> list[Contact]:
+    """The contacts of the window that may hold most of them, among those that may hold one within `span`.
+
+    The cost grows with the contacts held, not with the windows that a span touches.
+    """
     if not held:
-        return cap.limit
+        return []
     if cap.window_s is not None:
-        return cap.limit - _most_together(held, cap.window_s * 1000, span)
-    return cap.limit - max(_within(held, start, end) for start, end in _windows_of(cap, span, zone))
+        return _together(held, cap.window_s * 1000, span)
+    windows = {first := _window(cap, span.from_ms, zone)}
+    if span.until_ms >= first[1]:
+        # Where no contact begins in a window, the one before holds as many.
+        begins = (c.from_ms for c in held if first[1] <= c.from_ms < span.until_ms)
+        windows |= {_window(cap, at_ms, zone) for at_ms in (*begins, span.until_ms)}
+    return max(([c for c in held if c.until_ms >= start and c.from_ms < end] for start, end in windows), key=len)
 
 
-def _most_together(held: Sequence[Contact], window_ms: int, span: Span) -> int:
-    """The most contacts that may fall into one rolling window [t, t + window_ms) together with one within `span`."""
+def _together(held: Sequence[Contact], window_ms: int, span: Span) -> list[Contact]:
+    """Most contacts that may fall into one rolling window [t, t + window_ms) together with one within `span`."""
     first, last = span.from_ms - window_ms + 1, span.until_ms  # of t
     near = [c for c in held if c.until_ms >= first and c.from_ms - window_ms < last]
     # As t grows, more contacts fit only where one comes into reach; in the past all are at once.
     starts = {first, *(c.from_ms - window_ms + 1 for c in near if c.from_ms > span.from_ms)}
-    return max(sum(c.from_ms - window_ms < t <= c.until_ms for c in near) for t in starts)
+    return max(([c for c in near if c.from_ms - window_ms < t <= c.until_ms] for t in starts), key=len)
 
 
-def _within(held: Sequence[Contact], start_ms: int, end_ms: int) -> int:
-    return sum(c.until_ms >= start_ms and c.from_ms < end_ms for c in held)
-
-
-def _windows_of(cap: FrequencyCap, span: Span, zone: tzinfo) -> tuple[tuple[int, int], ...]:
+def _window(cap: FrequencyCap, at_ms: int, zone: tzinfo) -> tuple[int, int]:
     assert cap.calendar is not None
-    return calendar_windows(cap.calendar, span, zone, cap.week_starts)
+    return calendar_window(cap.calendar, at_ms, zone, cap.week_starts)
 
 
-@lru_cache(maxsize=256)
-def calendar_windows(unit: CalendarUnit, span: Span, zone: tzinfo, week_starts: int = 0) -> tuple[tuple[int, int], ...]:
-    """The calendar windows that a span touches, as [start_ms, end_ms) pairs, in order.
+@lru_cache(maxsize=1024)
+def calendar_window(unit: CalendarUnit, at_ms: int, zone: tzinfo, week_starts: int = 0) -> tuple[int, int]:
+    """The calendar window that holds a moment, as [start_ms, end_ms).
 
     Local days may last 23 or 25 hours, and the hour that daylight saving repeats is two windows.
     week_starts: first day of weeks, 0 for Monday to 6 for Sunday.
     """
-    windows = []
-    at_ms = span.from_ms
-    while at_ms <= span.until_ms:
-        window = _hour(at_ms, zone) if unit is CalendarUnit.HOUR else _days(unit, at_ms, zone, week_starts)
-        windows.append(window)
-        at_ms = window[1]
-    return tuple(windows)
+    return _hour(at_ms, zone) if unit is CalendarUnit.HOUR else _days(unit, at_ms, zone, week_starts)
 
 
 def _days(unit: CalendarUnit, at_ms: int, zone: tzinfo, week_starts: int) -> tuple[int, int]:

@@ -1,12 +1,23 @@
-"""Salted-hash groups: stable for a customer, independent between salts, never rebalanced."""
+"""Salted-hash groups: stable for a customer, independent between salts.
+
+A program's first shares are dealt in order from bucket 0. When shares change, a group keeps its buckets up to its new
+size, and only what it gives up moves: what it got last, to groups that grow. Nobody else changes group.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from decision_service.core.model.program import GlobalHoldout, Group, GroupShares
+from decision_service.core.model.program import BucketRange, GlobalHoldout, Group, GroupShares
 
 BUCKETS = 10_000
+
+OWN_DOMAIN = "\x1fprogram\x1f"
+"""Before a program's salt where the global holdout has the same. Documents have no control characters, so that no
+other salt reads so."""
 
 
 def bucket(salt: str, customer_id: str) -> int:
@@ -20,21 +31,77 @@ def assign(
 ) -> tuple[Group, str]:
     """The customer's group in a program, and where it comes from: `global holdout`, `pinned` or `bucket N`.
 
-    The global holdout comes first: no pin overrides it.
+    The global holdout comes first: no pin overrides it. Who is in it says nothing of the program's groups.
     """
     if holdout.buckets and bucket(holdout.salt, customer_id) < holdout.buckets:
         return Group.HOLDOUT, "global holdout"
     if pinned is not None:
         return pinned, "pinned"
-    number = bucket(shares.salt, customer_id)
-    upper = 0
-    for group, size in (
-        (Group.TREATMENT, shares.treatment),
-        (Group.RANDOM_CONTROL, shares.random_control),
-        (Group.BUSINESS_AS_USUAL, shares.business_as_usual),
-        (Group.HOLDOUT, shares.holdout),
-    ):
-        upper += size
-        if number < upper:
-            return group, f"bucket {number}"
+    collides = holdout.buckets and holdout.salt == shares.salt
+    number = bucket(OWN_DOMAIN + shares.salt if collides else shares.salt, customer_id)
+    for dealt in shares.ranges or _dealt(shares):
+        if dealt.first <= number < dealt.end:
+            return dealt.group, f"bucket {number}"
     return Group.HOLDOUT, f"bucket {number}"
+
+
+def following(shares: GroupShares, before: GroupShares) -> GroupShares:
+    """`shares` with the buckets that they have when they follow others of the same salt; another salt deals anew."""
+    if shares.salt != before.salt:
+        return shares
+    held = {group: [r for r in before.ranges or _dealt(before) if r.group is group] for group, _ in shares.sizes}
+    freed = sorted((given.first, given.end) for group, size in shares.sizes for given in _given_up(held[group], size))
+    for group, size in shares.sizes:
+        missing = size - _size(held[group])
+        while missing > 0:
+            first, end = freed.pop(0)
+            taken = min(missing, end - first)
+            if taken < end - first:
+                freed.insert(0, (first + taken, end))
+            _take(held[group], BucketRange(group, first, first + taken))
+            missing -= taken
+    ranges = tuple(dealt for group, _ in shares.sizes for dealt in held[group])
+    return replace(shares, ranges=() if ranges == tuple(_dealt(shares)) else ranges)
+
+
+def moves(before: GroupShares, after: GroupShares) -> Mapping[tuple[Group, Group], int]:
+    """How many buckets go (from, to) which group; empty if none does. Between two salts that is not defined."""
+    moved: Counter[tuple[Group, Group]] = Counter()
+    for was in before.ranges or _dealt(before):
+        for now in after.ranges or _dealt(after):
+            both = min(was.end, now.end) - max(was.first, now.first)
+            if was.group is not now.group and both > 0:
+                moved[was.group, now.group] += both
+    return moved
+
+
+def _dealt(shares: GroupShares) -> Iterator[BucketRange]:
+    """In order, from bucket 0."""
+    end = 0
+    for group, size in shares.sizes:
+        first, end = end, end + size
+        if size:
+            yield BucketRange(group, first, end)
+
+
+def _size(ranges: list[BucketRange]) -> int:
+    return sum(r.end - r.first for r in ranges)
+
+
+def _given_up(held: list[BucketRange], size: int) -> Iterator[BucketRange]:
+    """What is beyond `size`, taken from the end of `held`: what came last goes first, so that going back restores."""
+    excess = _size(held) - size
+    while excess > 0:
+        last = held.pop()
+        kept = max(last.first, last.end - excess)
+        if kept > last.first:
+            held.append(replace(last, end=kept))
+        yield replace(last, first=kept)
+        excess -= last.end - kept
+
+
+def _take(held: list[BucketRange], more: BucketRange) -> None:
+    if held and held[-1].end == more.first:
+        held[-1] = replace(held[-1], end=more.end)
+    else:
+        held.append(more)

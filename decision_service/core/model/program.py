@@ -307,14 +307,38 @@ class ContactPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class BucketRange:
+    """Buckets [first, end) of 10,000, and the group that has them."""
+
+    group: Group
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class GroupShares:
-    """Sizes in buckets of 10,000, in this order from bucket 0; they sum to 10,000."""
+    """Sizes in buckets of 10,000; they sum to 10,000.
+
+    ranges: the buckets of every group, in the order in which it got them. Empty where they follow from the sizes: in
+    this order, from bucket 0 (`core.guardrails.groups`).
+    """
 
     salt: str
     treatment: int = 10_000
     random_control: int = 0
     business_as_usual: int = 0
     holdout: int = 0
+    ranges: tuple[BucketRange, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[tuple[Group, int], ...]:
+        """Buckets of each group, in the order in which they are dealt."""
+        return (
+            (Group.TREATMENT, self.treatment),
+            (Group.RANDOM_CONTROL, self.random_control),
+            (Group.BUSINESS_AS_USUAL, self.business_as_usual),
+            (Group.HOLDOUT, self.holdout),
+        )
 
 
 @dataclass(frozen=True, slots=True)

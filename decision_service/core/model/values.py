@@ -16,6 +16,9 @@ Values: TypeAlias = Mapping[str, Value | None]
 NO_ACTION = "NO_ACTION"
 """The id of the explicit action of not contacting the customer; always feasible."""
 
+MAX_VALUES = 256
+"""Most entries of what callers send: of a context or attributes, and of a list in them."""
+
 MAX_ID_LENGTH = 256
 """Longest customer, request, program, action and outcome id accepted, in characters."""
 

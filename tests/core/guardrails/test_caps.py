@@ -15,7 +15,7 @@ from decision_service.core.guardrails.caps import (
     Span,
     applies,
     binds,
-    calendar_windows,
+    calendar_window,
     droppable,
     frees_at_ms,
     remaining,
@@ -123,7 +123,7 @@ def test_a_lease_across_midnight_needs_a_slot_on_both_days() -> None:
 def test_a_day_lasts_as_long_as_it_does(day: str, hours: int) -> None:
     """Days of daylight-saving changes have 23 and 25 hours."""
     noon = at(f"{day}T12:00")
-    [(start, end)] = calendar_windows(CalendarUnit.DAY, Span(noon, noon), BERLIN)
+    start, end = calendar_window(CalendarUnit.DAY, noon, BERLIN)
     assert (end - start) / HOUR == hours
 
 
@@ -208,8 +208,16 @@ def test_weeks_begin_on_the_day_chosen() -> None:
     """Saturday 14 March 2026 belongs to weeks that began on Monday the 9th, Sunday the 8th, Saturday the 14th."""
     noon = at("2026-03-14T12:00")
     for first, begins, ends in ((0, "09", "16"), (6, "08", "15"), (5, "14", "21")):
-        [window] = calendar_windows(CalendarUnit.WEEK, Span(noon, noon), BERLIN, first)
+        window = calendar_window(CalendarUnit.WEEK, noon, BERLIN, first)
         assert window == (at(f"2026-03-{begins}T00:00"), at(f"2026-03-{ends}T00:00"))
+
+
+def touched(unit: CalendarUnit, from_ms: int, until_ms: int, zone: ZoneInfo, first: int = 0) -> list[tuple[int, int]]:
+    """The windows of [from_ms, until_ms], one after the other."""
+    windows = [calendar_window(unit, from_ms, zone, first)]
+    while windows[-1][1] <= until_ms:
+        windows.append(calendar_window(unit, windows[-1][1], zone, first))
+    return windows
 
 
 def label(unit: CalendarUnit, at_ms: int, zone: ZoneInfo, week_starts: int) -> tuple[object, ...]:
@@ -244,7 +252,7 @@ def test_windows_are_what_the_calendar_on_the_wall_shows(
     """Stepping quarter by quarter over days of clock changes finds the same windows, to the millisecond."""
     first = at(near, ZoneInfo("UTC")) + offset * QUARTER
     last = first + length * QUARTER
-    windows = calendar_windows(unit, Span(first + 1, last + 1), zone, week_starts)
+    windows = touched(unit, first + 1, last + 1, zone, week_starts)
     assert [end for _, end in windows[:-1]] == [start for start, _ in windows[1:]]
     labels = [label(unit, start, zone, week_starts) for start, _ in windows]
     assert len(set(labels)) == len(labels)
@@ -293,6 +301,44 @@ def test_a_slot_frees_at_the_first_moment_that_has_one(
     starts = range(from_ms, from_ms + 100 * _TICK, _TICK)
     tried = next(s for s in starts if remaining(cap, contacts, Span(s, s + until_ms - from_ms), UTC, 0) > 0)
     assert frees_at_ms(cap, contacts, Span(from_ms, until_ms), UTC, 0) == tried
+
+
+_hours = st.tuples(st.integers(-30, 30), st.integers(0, 40))
+
+
+@given(
+    st.sampled_from([CalendarUnit.HOUR, CalendarUnit.DAY]),
+    st.lists(_hours, max_size=6),
+    st.integers(0, 40),
+    st.integers(1, 3),
+    st.sampled_from(["2026-03-28T20:00", "2026-10-24T20:00"]),
+)
+def test_calendar_slots_are_those_of_the_fullest_window(
+    unit: CalendarUnit, history: list[tuple[int, int]], lease: int, limit: int, start: str
+) -> None:
+    """Exactly as looking at every window that a span touches, for the slots left and for when one frees."""
+    cap, now = FrequencyCap("c", limit, calendar=unit), at(start) + QUARTER
+    contacts = [contact(now + ago * HOUR, now + (ago + held) * HOUR) for ago, held in history]
+
+    def left(from_ms: int) -> int:
+        windows = touched(unit, from_ms, from_ms + lease * HOUR, BERLIN)
+        return limit - max(sum(c.until_ms >= s and c.from_ms < e for c in contacts) for s, e in windows)
+
+    span = Span(now, now + lease * HOUR)
+    assert remaining(cap, contacts, span, BERLIN, 0) == left(now)
+    starts = [now, *(begins for begins, _ in touched(unit, now, now + 100 * HOUR, BERLIN)[1:])]
+    assert frees_at_ms(cap, contacts, span, BERLIN, 0) == next(s for s in starts if left(s) > 0)
+
+
+@pytest.mark.parametrize("unit", CalendarUnit)
+def test_the_cost_of_a_cap_does_not_grow_with_the_lease(unit: CalendarUnit) -> None:
+    """A year's lease beside ten that are held so long asks for a few windows, not for each that it touches."""
+    cap, year = FrequencyCap("c", 2, calendar=unit), 366 * DAY_MS
+    contacts = [contact(NOW - i * HOUR, NOW - i * HOUR + year) for i in range(10)]
+    calendar_window.cache_clear()
+    assert remaining(cap, contacts, Span(NOW, NOW + year), BERLIN, NOW) == -8
+    assert frees_at_ms(cap, contacts, Span(NOW, NOW + year), BERLIN, NOW) is not None
+    assert calendar_window.cache_info().misses <= 3 * len(contacts)
 
 
 def test_a_calendar_slot_frees_with_the_first_window_that_has_one() -> None:
@@ -389,5 +435,5 @@ def test_no_cap_is_exceeded_whenever_within_their_leases_contacts_are_sent(
             assert sent[last] - sent[first] >= cap.window_s * 1000
         else:
             assert cap.calendar is not None
-            one, other = (calendar_windows(cap.calendar, Span(t, t), BERLIN)[0] for t in (sent[first], sent[last]))
+            one, other = (calendar_window(cap.calendar, t, BERLIN) for t in (sent[first], sent[last]))
             assert one != other
