@@ -24,7 +24,7 @@ WITH said AS (
         json_extract_string(g.context_json, '$."' || k.feature || '"') AS told
     FROM contacts AS c
     JOIN given AS g USING (decision_id)
-    JOIN consent AS k ON k.version = c.policy_version AND k.channel = c.channel
+    JOIN consent AS k ON k.ledger = c.ledger AND k.version = c.policy_version AND k.channel = c.channel
 )
 SELECT
     *,

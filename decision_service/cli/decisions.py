@@ -180,18 +180,23 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     )
     print_table(
         "Workers",
-        ("worker", "programs", "models", "errors"),
+        ("worker", "programs", "models", "clock", "errors"),
         [
             (
                 name,
                 ", ".join(f"{n} v{v}" for n, v in sorted(s["programs"].items())),
                 "\n".join(f"{n}: {m}" for n, m in sorted(s["models"].items())),
+                _skew(s["clock_skew_ms"]),
                 "\n".join(f"{part}: {error}" for part, error in s["errors"].items()) or "none",
             )
             for name, s in sorted(processes.items())
         ],
     )
     print(f"{backlog} log entries are not in the warehouse yet.")
+
+
+def _skew(skew_ms: int | None) -> str:
+    return "simulated" if skew_ms is None else f"{skew_ms / 1000:+.3f} s"
 
 
 def parse_context(pairs: list[str]) -> dict[str, Value | None]:

@@ -1,8 +1,8 @@
-"""What was published, by version: from the ledger, or from the warehouse's copy of it where the ledger is away."""
+"""What was published, by ledger and version: from the ledger itself, or from the warehouse's copies of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from decision_service.application.ports import Warehouse
@@ -12,6 +12,30 @@ from decision_service.core.what_if.simulate import Versions
 from decision_service.documents import parse_contact_policy, parse_program
 
 T = TypeVar("T")
+
+
+class VersionsByLedger:
+    """What each ledger published. Versions count for one ledger: the ledger that answers now is asked only for those
+    of decisions that bear one of its ids.
+
+    own: None if it does not answer. own_ids: `Installation.known_as`.
+    """
+
+    def __init__(self, warehouse: Warehouse, own: Versions | None = None, own_ids: Collection[str] = ()) -> None:
+        self._warehouse, self._own, self._own_ids = warehouse, own, own_ids
+        self._known: dict[str, KnownVersions] = {}
+
+    def of(self, ledger_id: str) -> Versions:
+        """Those of the decisions that bear this id; empty: of a release that gave none."""
+        if ledger_id not in self._known:
+            copies = WarehouseVersions(self._warehouse, ledger_id)
+            own = (self._own,) if self._own is not None and ledger_id in self._own_ids else ()
+            self._known[ledger_id] = KnownVersions(*own, copies)
+        return self._known[ledger_id]
+
+    def program_at(self, name: str, version: int, ledger_id: str) -> Program:
+        """A program version; raises NotFound."""
+        return self.of(ledger_id).program_at(name, version)
 
 
 class KnownVersions:
@@ -44,10 +68,10 @@ class KnownVersions:
 
 
 class WarehouseVersions:
-    """The copies that `nba join` makes."""
+    """The copies that `nba join` makes of what one ledger published."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouse: Warehouse, ledger_id: str = "") -> None:
+        self._warehouse, self._ledger_id = warehouse, ledger_id
 
     def program_at(self, name: str, version: int) -> Program:
         """A program version.
@@ -56,11 +80,12 @@ class WarehouseVersions:
             NotFound: the warehouse has no copy.
         """
         rows = self._warehouse.query(
-            "SELECT document FROM program_versions WHERE program = $program AND version = $version",
-            {"program": name, "version": version},
+            "SELECT document FROM program_versions "
+            "WHERE coalesce(ledger_id, '') = $ledger AND program = $program AND version = $version",
+            {"ledger": self._ledger_id, "program": name, "version": version},
         ).to_pylist()
         if not rows:
-            raise NotFound("program version", f"{name} {version}", "start the ledger, or run `nba join` when it is up")
+            raise NotFound("program version", f"{name} {version}", self._hint)
         return parse_program(rows[0]["document"], version)
 
     def policy_at(self, version: int) -> ContactPolicy:
@@ -72,8 +97,15 @@ class WarehouseVersions:
         if version == 0:
             return ContactPolicy()
         rows = self._warehouse.query(
-            "SELECT document FROM contact_policy_versions WHERE version = $version", {"version": version}
+            "SELECT document FROM contact_policy_versions "
+            "WHERE coalesce(ledger_id, '') = $ledger AND version = $version",
+            {"ledger": self._ledger_id, "version": version},
         ).to_pylist()
         if not rows:
-            raise NotFound("contact policy version", str(version), "start the ledger, or run `nba join` when it is up")
+            raise NotFound("contact policy version", str(version), self._hint)
         return parse_contact_policy(rows[0]["document"], version)
+
+    @property
+    def _hint(self) -> str:
+        whose = f"ledger {self._ledger_id}" if self._ledger_id else "a ledger without an id"
+        return f"of {whose}; start that ledger, or run `nba join` when it is up"

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from decision_service.adapters.clocks import SystemClock
 from decision_service.adapters.memory.features import MemoryFeatures
 from decision_service.adapters.redis.policies import RedisPolicies
+from decision_service.application.admission import Admission
 from decision_service.operation import bootstrap
 from decision_service.operation.bootstrap import Refresher
 from decision_service.operation.settings import Settings
@@ -54,6 +56,7 @@ def policies(settings: Settings, features: SlowFeatures, tracking_uri: str) -> I
     """Those of a running worker, which has looked for its features once."""
     chosen = settings.model_copy(update={"mlflow_uri": tracking_uri})
     policies = bootstrap.open_policies(chosen)
+    installation = bootstrap.open_installation(chosen)
     refresher = Refresher(
         chosen,
         policies,
@@ -61,6 +64,9 @@ def policies(settings: Settings, features: SlowFeatures, tracking_uri: str) -> I
         bootstrap.open_catalogue(chosen, features),
         bootstrap.open_signals(chosen),
         bootstrap.open_log(chosen),
+        installation,
+        Admission(installation.claim(), SystemClock()),
+        SystemClock(),
     )
     refresher.start()
     yield policies

@@ -19,6 +19,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from decision_service.adapters.redis.installation import check_shards, in_service_key, milliseconds
 from decision_service.adapters.redis.wire import Reply, Script, Wire
 from decision_service.application.ports import Committed, Earlier, LedgerRead, LogEntry, Moved
 from decision_service.contract.codec import (
@@ -39,12 +40,15 @@ from decision_service.core.model.customer import (
     EventCounter,
     Suppression,
 )
-from decision_service.core.model.errors import NbaError, NotFound
+from decision_service.core.model.errors import NotFound
 from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome
 
-_SHARDS = "nba:shards"
-
-_READ = Script("return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}")
+# KEYS state, request, ledger
+_READ = Script("""
+return {
+  redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('TIME')
+}
+""")
 
 # KEYS state, request, decision, log.  ARGV expected version, ttl ms, entry, contact field or '', contact, dropped…
 _COMMIT = Script("""
@@ -133,10 +137,6 @@ pauses go by is counted all the same, as a guardrail must not give way to noise.
 _SEQUENCE_BITS = 20  # Redis numbers entries of one millisecond from 0; a million of them does not happen
 
 
-class UnsafeLedger(NbaError):
-    """The server could lose or evict what it acknowledged."""
-
-
 def shard_of(customer_id: str, shards: int) -> int:
     """The customer's shard in [0, shards): CRC-32 of the id, the same in every process."""
     return zlib.crc32(customer_id.encode()) % shards
@@ -146,6 +146,7 @@ class _Keys:
     def __init__(self, shard: int) -> None:
         self._tag = f"nba:{{s{shard}}}"
         self.log = f"{self._tag}:log"
+        self.ledger = in_service_key(shard)
 
     def customer(self, customer_id: str) -> str:
         return f"{self._tag}:c:{customer_id}"
@@ -168,8 +169,9 @@ class _PendingRead:
         self._reply = reply
 
     def result(self) -> LedgerRead:
-        fields, earlier = self._reply.result()
-        return LedgerRead(_state(fields), None if earlier is None else _record(earlier))
+        fields, earlier, ledger, time = self._reply.result()
+        ledger_id = "" if ledger is None else ledger.decode()
+        return LedgerRead(_state(fields), None if earlier is None else _record(earlier), ledger_id, milliseconds(time))
 
 
 class RedisLedger:
@@ -180,23 +182,9 @@ class RedisLedger:
         self._keys = [_Keys(shard) for shard in range(shards)]
         self._retention_ms = retention_s * 1000
 
-    def claim_shards(self) -> None:
-        """Fix the number of shards of a new ledger, and compare it with that of an old one.
-
-        Raises:
-            UnsafeLedger: see `check_shards`.
-        """
-        self._wire.call("SET", _SHARDS, len(self._keys), "NX")
-        self.check_shards()
-
     def check_shards(self) -> None:
-        """Compare, writing nothing.
-
-        Raises:
-            UnsafeLedger: this ledger was made with another number of shards: customers would be looked for where
-                they are not, their contacts forgotten and their log entries never loaded.
-        """
-        _check_shards(self._wire, len(self._keys))
+        """See `installation.check_shards`."""
+        check_shards(self._wire, len(self._keys))
 
     def check_durability(self) -> list[str]:
         """What is unsafe about the server's settings, one sentence each; empty if nothing is.
@@ -221,7 +209,8 @@ class RedisLedger:
     def begin_read(self, customer_id: str, request_id: str) -> _PendingRead:
         """See the port."""
         keys = self._of(customer_id)
-        command = _READ.command([keys.customer(customer_id), keys.request(customer_id, request_id)], [])
+        read = [keys.customer(customer_id), keys.request(customer_id, request_id), keys.ledger]
+        command = _READ.command(read, [])
         return _PendingRead(self._wire.begin(*command, script=_READ))
 
     def commit(
@@ -348,8 +337,8 @@ class RedisLog:
         return len(self._keys)
 
     def check_shards(self) -> None:
-        """See `RedisLedger.check_shards`."""
-        _check_shards(self._wire, len(self._keys))
+        """See `installation.check_shards`."""
+        check_shards(self._wire, len(self._keys))
 
     def read(self, after: Mapping[int, int], limit: int) -> list[LogEntry]:
         """See the port."""
@@ -381,12 +370,6 @@ class RedisLog:
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
-
-
-def _check_shards(wire: Wire, shards: int) -> None:
-    made_with = wire.call("GET", _SHARDS)
-    if made_with is not None and int(made_with) != shards:
-        raise UnsafeLedger(f"this ledger has {int(made_with)} shards, not {shards}; set NBA_SHARDS={int(made_with)}")
 
 
 def _sequence(stream_id: bytes) -> int:
