@@ -40,7 +40,7 @@ def lived(first_policy: str, second_policy: str) -> Ledger:
         first.send(START_MS + day * DAY_MS)
     first.load()
     second = Ledger("second", first)
-    second.publish(program(groups={"salt": "another"}))
+    second.publish(program(groups={"treatment": "100%", "salt": "another"}))
     second.publish(second_policy, at_ms=START_MS + 20 * DAY_MS)
     for day in (30, 31):
         second.send(START_MS + day * DAY_MS)
@@ -71,7 +71,9 @@ def test_rows_of_a_release_without_ids_go_with_versions_without_ids() -> None:
     for day in (0, 1):
         old.send(START_MS + day * DAY_MS)
     assert found(old.audit(), "frequency caps") == 1
-    old.warehouse.replace("contact_policy_versions", old.warehouse.query("SELECT * FROM contact_policy_versions LIMIT 0"))
+    old.warehouse.replace(
+        "contact_policy_versions", old.warehouse.query("SELECT * FROM contact_policy_versions LIMIT 0")
+    )
     store = MemoryPolicies()
     store.publish_policy(STRICT, AUDIT)
     assert audit(old.warehouse, store, own_ids={"new", ""}).section("frequency caps").violations == 1

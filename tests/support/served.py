@@ -73,6 +73,7 @@ class World:
             admission=self.admission,
             accepting=lambda: self.accepting,
         )
+        self.services = services
         self.service, self.feedback = services.decisions, services.feedback
         self.inquiry, self.administration = services.inquiry, services.administration
         return self.service
