@@ -1,4 +1,4 @@
-"""After the loss of a ledger: its version 1 and that of the next one are two, and every decision is judged by its own."""
+"""After the loss of a ledger: its version 1 and that of the next one are two; each decision is judged by its own."""
 
 from __future__ import annotations
 
