@@ -28,6 +28,7 @@ def examine(settings: Settings) -> list[Finding]:
     """Every check; none of them changes anything."""
     checks: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
         ("ledger", _ledger, "start it with `nba up`, or set NBA_LEDGER_URL"),
+        ("history", _history, "bring the ledger's file back, or, if it is to start anew, `nba ledger new`"),
         ("clock", _clock, "synchronise this machine and the ledger's with NTP, or set NBA_MAX_CLOCK_SKEW_S"),
         ("programs", _programs, "publish one: `nba apply FILE`"),
         ("features", _features, "run `nba features build`; check NBA_FEATURES_URL"),
@@ -50,10 +51,16 @@ def _check(settings: Settings, part: str, look: Callable[[Settings], str], fix: 
 def _ledger(settings: Settings) -> str:
     bootstrap.open_ledger(settings).close()
     decision_log = bootstrap.open_log(settings)
-    installation = bootstrap.open_installation(settings).look()
-    if installation is not None and installation.state is not LedgerState.READY:
-        raise NbaError(why_not(installation))
     return f"{settings.ledger_address}, durable; {decision_log.backlog()} entries not yet in the warehouse"
+
+
+def _history(settings: Settings) -> str:
+    installation = bootstrap.open_installation(settings).look()
+    if installation is None:
+        return "no worker has been here yet"
+    if installation.state is not LedgerState.READY:
+        raise NbaError(why_not(installation))
+    return f"ledger {installation.ledger_id} goes on with the warehouse's history"
 
 
 def _clock(settings: Settings) -> str:

@@ -11,12 +11,14 @@ import pytest
 import redis
 from typer.testing import CliRunner
 
+from decision_service.adapters.clocks import SystemClock
 from decision_service.adapters.redis.installation import RedisInstallation
 from decision_service.application.ports import EntryKind, LogEntry, Warehouse
 from decision_service.cli import app
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import LedgerState
 from decision_service.operation import bootstrap, jobs
+from decision_service.operation.diagnosis import examine
 from decision_service.operation.recognition import declare_new, keep_recognising, recognise
 from decision_service.operation.settings import Settings
 from tests.support.logged import KIND_OF, Body, decision, outcome
@@ -191,3 +193,21 @@ def test_the_command_asks_before_it_declares(settings: Settings, monkeypatch: py
     assert declared == {"declared": True, "ledger_id": found.ledger_id}
     assert found.state is LedgerState.READY
     assert EntryKind.DECISIONS.value in bootstrap.open_warehouse(settings).tables()
+
+
+def test_the_doctor_says_what_is_wrong_with_ledger_and_clock(
+    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And is content when both are right."""
+
+    def findings() -> dict[str, bool]:
+        return {f.part: f.ok for f in examine(settings) if f.part in ("history", "clock")}
+
+    recognise(settings, ledger, warehouse)
+    assert findings() == {"history": True, "clock": True}
+    loaded(warehouse, decision("d1"))
+    lose(settings)
+    recognise(settings, ledger, warehouse)
+    right = SystemClock.now_ms
+    monkeypatch.setattr(SystemClock, "now_ms", lambda clock: right(clock) + 12 * 60_000)
+    assert findings() == {"history": False, "clock": False}
