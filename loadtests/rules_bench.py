@@ -32,6 +32,7 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.application.ports import Audit, Published
 from decision_service.application.services import Services
 from decision_service.core.choice import encoding
+from decision_service.core.choice.draw import KeyedDraw
 from decision_service.core.decide import Entrant, Inputs, Scorer, decide
 from decision_service.core.guardrails.caps import DAY_MS
 from decision_service.core.guardrails.live import live_names
@@ -208,7 +209,7 @@ def _service(policies: MemoryPolicies, rules: CelRules, model: Scorer) -> Callab
         catalogue=MemoryCatalogue({PROGRAM: model}),
         rules=rules,
         clock=clock,
-        entropy=source.random,
+        draw=KeyedDraw(b"3"),
     ).decisions
     numbers = itertools.count()
 

@@ -27,8 +27,8 @@ from decision_service.warehouse.tables import values_from_json
 LEARNING_GROUPS = (Group.TREATMENT, Group.RANDOM_CONTROL)
 TRUE_POLICIES = (PolicyKind.MODEL, PolicyKind.UNIFORM)
 
-ProgramAt = Callable[[str, int], Program]
-"""A program version as it was published: (name, version); `PolicyStore.program_at` is one."""
+ProgramAt = Callable[[str, int, str], Program]
+"""A program version as it was published: (name, version, ledger id); `VersionsByLedger.program_at` is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,9 +205,9 @@ def _plausible(row: LoggedRow, reward: RewardDefinition) -> bool:
 
 
 _SELECT = """
-SELECT d.decision_id, d.customer_id, d.decided_at_ms, d.program_version, d."group", d.policy,
-       coalesce(d.model_version, '') AS model_version, d.features_json, d.live_json, d.context_json,
-       d.actions, d.probabilities, d.drawn, d.encoding_digest, r.reward, r.trainable, r.learnable
+SELECT d.decision_id, d.customer_id, d.decided_at_ms, coalesce(d.ledger_id, '') AS ledger_id, d.program_version,
+       d."group", d.policy, coalesce(d.model_version, '') AS model_version, d.features_json, d.live_json,
+       d.context_json, d.actions, d.probabilities, d.drawn, d.encoding_digest, r.reward, r.trainable, r.learnable
 FROM decisions d JOIN rewards r ON r.decision_id = d.decision_id
 WHERE d.program = $program AND r.reward_version = $reward_version AND r.matured
   AND d.decided_at_ms >= $since_ms AND d.decided_at_ms < $until_ms
@@ -223,6 +223,7 @@ class _Logged(TypedDict):
     decision_id: str
     customer_id: str
     decided_at_ms: int
+    ledger_id: str
     program_version: int
     group: str
     policy: str
@@ -269,13 +270,13 @@ class _Actions:
 
     def __init__(self, program: str, program_at: ProgramAt) -> None:
         self._program, self._program_at = program, program_at
-        self._versions: dict[int, Mapping[str, Action]] = {}
+        self._versions: dict[tuple[int, str], Mapping[str, Action]] = {}
 
-    def of(self, version: int, ids: Sequence[str]) -> tuple[Action, ...]:
-        if version not in self._versions:
-            published = self._program_at(self._program, version)
-            self._versions[version] = {action.id: action for action in published.all_actions}
-        known = self._versions[version]
+    def of(self, version: int, ledger_id: str, ids: Sequence[str]) -> tuple[Action, ...]:
+        if (version, ledger_id) not in self._versions:
+            published = self._program_at(self._program, version, ledger_id)
+            self._versions[version, ledger_id] = {action.id: action for action in published.all_actions}
+        known = self._versions[version, ledger_id]
         missing = [action for action in ids if action not in known]
         if missing:
             raise InvalidRequest.of(
@@ -298,7 +299,7 @@ def _row(logged: _Logged, actions: _Actions) -> LoggedRow:
             values_from_json(logged["live_json"]),
             values_from_json(logged["context_json"]),
         ),
-        actions=actions.of(logged["program_version"], logged["actions"]),
+        actions=actions.of(logged["program_version"], logged["ledger_id"], logged["actions"]),
         probabilities=tuple(logged["probabilities"]),
         chosen=logged["actions"].index(logged["drawn"]),
         reward=logged["reward"],

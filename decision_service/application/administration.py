@@ -52,7 +52,7 @@ class CustomerSuppression:
 
 
 class Administration:
-    """Thread-safe: all state is in the adapters."""
+    """Thread-safe: all state is in the adapters. `check_publishing` raises Unavailable where nothing may be."""
 
     def __init__(
         self,
@@ -63,9 +63,10 @@ class Administration:
         catalogue: Catalogue,
         features: FeatureSource,
         clock: Clock,
+        check_publishing: Callable[[], None] = lambda: None,
     ) -> None:
         self._policies, self._ledger, self._budgets, self._catalogue = policies, ledger, budgets, catalogue
-        self._features, self._clock = features, clock
+        self._features, self._clock, self._check_publishing = features, clock, check_publishing
 
     def apply_program(self, document: str, author: str, note: str = "", validate_only: bool = False) -> ProgramVersion:
         """Publish a program; see `PolicyStore.publish_program`. With `validate_only` nothing is published, and the
@@ -77,12 +78,13 @@ class Administration:
         audit = self._audit(author, note)
         name = parse_program(document, beside=self.surroundings()).name
         if not validate_only:
+            self._check_publishing()
             return self._policies.publish_program(document, audit)
         try:
             history = self._policies.versions(name)
         except NotFound:
             history = ()
-        return ProgramVersion(name, _next_version(history, document), normalise(document), audit)
+        return ProgramVersion(name, self._version(name, history, document), normalise(document), audit)
 
     def surroundings(self) -> Surroundings:
         """What a program is checked against: the contact policy in force, and the features served here."""
@@ -115,15 +117,17 @@ class Administration:
 
     def rollback_program(self, name: str, version: int, author: str, note: str = "") -> ProgramVersion:
         """Publish an earlier version's document as the next version."""
+        self._check_publishing()
         return self._policies.rollback_program(name, version, self._audit(author, note))
 
     def apply_contact_policy(self, document: str, author: str, note: str = "", validate_only: bool = False) -> int:
         """Publish the contact policy; its version, with `validate_only` the one that it would become."""
         audit = self._audit(author, note)
         if not validate_only:
+            self._check_publishing()
             return self._policies.publish_policy(document, audit)
         parse_contact_policy(document)
-        return _next_version(self._policies.policy_versions(), document)
+        return self._version(None, self._policies.policy_versions(), document)
 
     def get_contact_policy(self, version: int = 0) -> tuple[PolicyVersion, Sequence[PolicyVersion]]:
         """A version of the contact policy (the latest if 0), and its whole history; version 0 if none was published.
@@ -142,6 +146,7 @@ class Administration:
 
     def rollback_contact_policy(self, version: int, author: str, note: str = "") -> PolicyVersion:
         """Publish an earlier version's document as the next version."""
+        self._check_publishing()
         return self._policies.rollback_policy(version, self._audit(author, note))
 
     def set_program_state(self, name: str, state: ProgramState, author: str, note: str = "") -> ProgramVersion:
@@ -207,6 +212,14 @@ class Administration:
             state = moved.state
         raise Overloaded(f"too much happens to customer {customer_id!r} at once; try again")
 
+    def _version(
+        self, program: str | None, history: Sequence[ProgramVersion] | Sequence[PolicyVersion], document: str
+    ) -> int:
+        """The version that a document would become: the current one again if nothing changed."""
+        if history and history[-1].document == normalise(document):
+            return history[-1].version
+        return self._policies.next_version(program)
+
     def _features_of(self, service: str) -> Collection[str] | None:
         try:
             return self._features.schema(service)
@@ -217,13 +230,6 @@ class Administration:
         if not author:
             raise InvalidRequest.of("author", "is empty; say who publishes, for the audit")
         return Audit(author, self._clock.now_ms(), note)
-
-
-def _next_version(history: Sequence[ProgramVersion] | Sequence[PolicyVersion], document: str) -> int:
-    """The version that a document would become: the current one again if nothing changed."""
-    if not history:
-        return 1
-    return history[-1].version + (history[-1].document != normalise(document))
 
 
 def _over(until_ms: int, now_ms: int) -> str:

@@ -15,10 +15,12 @@ from decision_service.application.ports import (
     Earlier,
     FeatureSource,
     Ledger,
+    LedgerRead,
     Pending,
     PolicyStore,
     Published,
 )
+from decision_service.core.choice.draw import Draw
 from decision_service.core.confirm import slot_lost
 from decision_service.core.decide import Entrant, Inputs, decide, recheck
 from decision_service.core.explanation.explain import Explanation
@@ -76,7 +78,8 @@ class Decided:
 class DecisionService:
     """Thread-safe: all state is in the adapters.
 
-    entropy: returns uniform draws in [0, 1). observe: told of each decision whether it was made without features.
+    draw: gives a request its uniform number; see `KeyedDraw`. admit: raises Unavailable where no decision may be made
+    of what was read; see `Admission`. observe: told of each decision whether it was made without features.
     """
 
     def __init__(
@@ -89,14 +92,15 @@ class DecisionService:
         catalogue: Catalogue,
         rules: Rules,
         clock: Clock,
-        entropy: Callable[[], float],
+        draw: Draw,
+        admit: Callable[[LedgerRead, int], None] = lambda _read, _before_ms: None,
         explain: Callable[[DecisionRecord], Explanation],
         accepting: Callable[[], bool] = lambda: True,
         observe: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self._policies, self._features, self._ledger, self._budgets = policies, features, ledger, budgets
-        self._catalogue, self._explain = catalogue, explain
-        self._rules, self._clock, self._entropy, self._accepting = rules, clock, entropy, accepting
+        self._catalogue, self._explain, self._admit = catalogue, explain, admit
+        self._rules, self._clock, self._draw, self._accepting = rules, clock, draw, accepting
         self._observe = observe
         self._caps: tuple[Published | None, tuple[FrequencyCap, ...]] = (None, ())
 
@@ -108,7 +112,7 @@ class DecisionService:
         Raises:
             InvalidRequest, NotFound: the request names what is wrong with it.
             Conflict: the request id was used with another body.
-            Unavailable: the ledger did not answer.
+            Unavailable: the ledger did not answer, is not in service, or its time is too far from this machine's.
             Overloaded: the log's backlog has reached its bound.
         """
         started = time.perf_counter_ns()
@@ -128,6 +132,7 @@ class DecisionService:
         entrants = self._entrants(programs, request.customer_id, clock_ms, arrived_s)
         try:
             read = pending_state.result()
+            self._admit(read, clock_ms)
             levels = pending_levels.result() if pending_levels else {}
         except Unavailable:
             if request.no_action_when_unavailable:
@@ -139,10 +144,10 @@ class DecisionService:
         gathered = time.perf_counter_ns()
         # 2, 4, 5, 6. Group, shrink, distribute, draw.
         inputs = Inputs(request, entrants, policy, read.state, now_ms, levels)
-        decision = decide(inputs, self._rules, models, self._entropy())
+        decision = decide(inputs, self._rules, models, self._draw(request))
         decided = time.perf_counter_ns()
         timings = {"gather": (gathered - started) // 1000, "decide": (decided - gathered) // 1000}
-        record = record_of(inputs, decision, body_digest, timings)
+        record = record_of(inputs, decision, body_digest, timings, ledger_id=read.ledger_id)
         action = _program(programs, record.program).action(record.chosen)
         if request.dry_run:
             record = replace(record, unlogged=True)

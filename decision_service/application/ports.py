@@ -78,10 +78,16 @@ class FeatureSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
-    """One atomic read: the customer's state, and the record of an earlier decision under the same request id."""
+    """One atomic read: the customer's state, and the record of an earlier decision under the same request id.
+
+    ledger_id: of the ledger that answered, where it is in service; else empty.
+    ledger_ms: its own time, UTC epoch milliseconds; None if it has none.
+    """
 
     state: CustomerState
     earlier: DecisionRecord | None = None
+    ledger_id: str = ""
+    ledger_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,6 +399,10 @@ class PolicyStore(PolicySource, Protocol):
         Raises:
             InvalidRequest: listing every mistake at once; nothing is published.
         """
+        ...
+
+    def next_version(self, program: str | None) -> int:
+        """What the next version of a program will be, or of the contact policy for None."""
         ...
 
     def policy_versions(self) -> Sequence[PolicyVersion]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from decision_service.application.administration import Administration
+from decision_service.application.admission import Admission
 from decision_service.application.decisions import DecisionService
 from decision_service.application.feedback import Feedback
 from decision_service.application.inquiry import Inquiry
@@ -19,6 +20,7 @@ from decision_service.application.ports import (
     Simulations,
 )
 from decision_service.application.sending import Sending
+from decision_service.core.choice.draw import Draw
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.simulation.proposal import CheckedSimulations
 
@@ -48,15 +50,25 @@ class Services:
         catalogue: Catalogue,
         rules: Rules,
         clock: Clock,
-        entropy: Callable[[], float],
+        draw: Draw,
+        admission: Admission | None = None,
         accepting: Callable[[], bool] = lambda: True,
         observe: Callable[[bool], None] = lambda _: None,
         simulator: Simulations | None = None,
         retention_s: int = RETENTION_S,
     ) -> Services:
-        """All of them over the same ports; `DecisionService` says what the arguments are."""
+        """All of them over the same ports; `DecisionService` says what the arguments are.
+
+        admission: None lets everything through.
+        """
         administration = Administration(
-            policies=policies, ledger=ledger, budgets=budgets, catalogue=catalogue, features=features, clock=clock
+            policies=policies,
+            ledger=ledger,
+            budgets=budgets,
+            catalogue=catalogue,
+            features=features,
+            clock=clock,
+            check_publishing=admission.check_publishing if admission else lambda: None,
         )
         inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
         return cls(
@@ -68,7 +80,8 @@ class Services:
                 catalogue=catalogue,
                 rules=rules,
                 clock=clock,
-                entropy=entropy,
+                draw=draw,
+                admit=admission.admit if admission else lambda _read, _before_ms: None,
                 accepting=accepting,
                 observe=observe,
                 explain=inquiry.explain_record,

@@ -6,7 +6,7 @@ be read.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from decision_service.application.ports import PolicyStore, Warehouse
 from decision_service.audit.budgets import budgets
@@ -28,6 +28,7 @@ def audit(
     policies: PolicyStore | None = None,
     asked: Asked | None = None,
     acknowledged: Iterable[str] | None = None,
+    own_ids: Collection[str] = ("",),
 ) -> Report:
     """Check everything that can be checked from the warehouse.
 
@@ -35,11 +36,12 @@ def audit(
         policies: where versions are read from that no job has copied to the warehouse yet; None: nowhere.
         asked: which decisions to judge; all by default.
         acknowledged: ids of decisions that callers were given; each must be there.
+        own_ids: the ledgers whose versions `policies` has; see `Installation.known_as`.
 
     Raises:
         Unavailable: the warehouse cannot be read.
     """
-    facts = gather(warehouse, policies, asked or Asked())
+    facts = gather(warehouse, policies, asked or Asked(), own_ids)
     groups = hashed(facts)
     return Report(
         (

@@ -27,7 +27,7 @@ WITH said AS (
         {is_unread("g.unread", "k.feature")} AS unread
     FROM contacts AS c
     JOIN given AS g USING (decision_id)
-    JOIN consent AS k ON k.version = c.policy_version AND k.channel = c.channel
+    JOIN consent AS k ON k.ledger = c.ledger AND k.version = c.policy_version AND k.channel = c.channel
 )
 SELECT
     *,

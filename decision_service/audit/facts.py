@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -49,7 +49,8 @@ freed AS (
 ),
 decided AS (
     SELECT
-        decision_id, customer_id, program, program_version, policy_version, action, channel, timezone, log_sequence,
+        decision_id, customer_id, coalesce(ledger_id, '') AS ledger, program, program_version, policy_version,
+        action, channel, timezone, log_sequence,
         decided_at_ms,
         coalesce(send_planned_at_ms, epoch_ms(send_at), decided_at_ms) AS planned_ms,
         epoch_ms(lease_expires_at) AS lease_ms,
@@ -73,9 +74,10 @@ SELECT
     d.*, CASE WHEN d.in_lease THEN d.sent_ms ELSE d.planned_ms END AS at_ms,
     d.sent_ms IS NOT NULL AND NOT d.in_lease AS out_of_lease,
     a.message, a.tags, a.counted, a.ignores, a.cost_micros,
-    [d.program || '@' || d.program_version, '@' || d.policy_version] AS owners
+    [d.ledger || '/' || d.program || '@' || d.program_version, d.ledger || '/@' || d.policy_version] AS owners
 FROM decided AS d
-JOIN actions AS a ON a.program = d.program AND a.version = d.program_version AND a.action = d.action
+JOIN actions AS a
+    ON a.ledger = d.ledger AND a.program = d.program AND a.version = d.program_version AND a.action = d.action
 """
 """`at_ms`: when it was sent, if within its lease; else when it was to be sent."""
 
@@ -131,9 +133,9 @@ class Facts:
         return Section(name, unit, checked, broken.num_rows, first, **more)
 
 
-def gather(warehouse: Warehouse, policies: PolicyStore | None, asked: Asked) -> Facts:
+def gather(warehouse: Warehouse, policies: PolicyStore | None, asked: Asked, own_ids: Collection[str]) -> Facts:
     """Everything that the sections ask about. `policies` may be None; see `read_rules`."""
-    rules = read_rules(warehouse, policies)
+    rules = read_rules(warehouse, policies, own_ids)
     decided = warehouse.query(DECIDED, {**asked.parameters, "grace_ms": REPORT_GRACE_MS})
     engine = SqlEngine()
     contacts = engine.query(CONTACTS, None, {**rules.tables, "decided": decided}.get)

@@ -22,19 +22,22 @@ WITH asked AS (
     SELECT * FROM decisions WHERE decided_at_ms >= $from_ms AND decided_at_ms < $until_ms
 ),
 competed AS (
-    SELECT decision_id, customer_id, policy_version, group_pinned, unnest(others) AS other FROM asked
+    SELECT decision_id, customer_id, ledger_id, policy_version, group_pinned, unnest(others) AS other FROM asked
 ),
 took_part AS (
-    SELECT decision_id, customer_id, program, program_version, policy_version, "group" AS assigned, group_pinned, action
+    SELECT
+        decision_id, customer_id, ledger_id, program, program_version, policy_version, "group" AS assigned,
+        group_pinned, action
     FROM asked
     UNION ALL
     SELECT
-        decision_id, customer_id, other.program, other.program_version, policy_version, other."group", group_pinned,
-        'NO_ACTION'
+        decision_id, customer_id, ledger_id, other.program, other.program_version, policy_version, other."group",
+        group_pinned, 'NO_ACTION'
     FROM competed
 )
 SELECT
-    customer_id, program, program_version, policy_version, assigned, group_pinned AS pinned,
+    customer_id, coalesce(ledger_id, '') AS ledger, program, program_version, policy_version, assigned,
+    group_pinned AS pinned,
     count(*) FILTER (action <> 'NO_ACTION') AS contacts,
     min(decision_id) FILTER (action <> 'NO_ACTION') AS contact,
     min(decision_id) AS decision_id
@@ -58,11 +61,11 @@ OWN_SALT = (
 HASHED = f"""
 WITH buckets AS (
     SELECT
-        a.*, s.* EXCLUDE (program, version), {_bucket(OWN_SALT, "a.customer_id")} AS bucket,
+        a.*, s.* EXCLUDE (ledger, program, version), {_bucket(OWN_SALT, "a.customer_id")} AS bucket,
         {_bucket("p.holdout_salt", "a.customer_id")} < p.holdout_buckets AS held_out
     FROM assigned AS a
-    JOIN shares AS s ON s.program = a.program AND s.version = a.program_version
-    JOIN policies AS p ON p.version = a.policy_version
+    JOIN shares AS s ON s.ledger = a.ledger AND s.program = a.program AND s.version = a.program_version
+    JOIN policies AS p ON p.ledger = a.ledger AND p.version = a.policy_version
 )
 SELECT
     b.*,

@@ -1,13 +1,13 @@
 """What the published versions say, as tables that SQL can join: one row per action, cap, quiet hours, budget …
 
-Rows of the contact policy have an empty `program`; `version` is that of the program, or of the policy. `owner` is
-both in one, and what a contact's `owners` name.
+Rows of the contact policy have an empty `program`; `version` is that of the program, or of the policy, and counts for
+one `ledger`. `owner` is all in one, and what a contact's `owners` name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -30,12 +30,13 @@ from decision_service.documents.published import program_from_row, ranges_to_dat
 
 STRING, INT, BOOL = pa.string(), pa.int64(), pa.bool_()
 STRINGS, INTS = pa.list_(STRING), pa.list_(INT)
-OWNED = {"owner": STRING, "program": STRING, "version": INT, "id": STRING}
+VERSION = {"ledger": STRING, "version": INT}
+OWNED = {"owner": STRING, "program": STRING, **VERSION, "id": STRING}
 SCOPED = {f"scope_{name}": STRING for name in ("channel", "program", "message", "tag", "action")}
 
 SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
     "actions": {
-        "program": STRING, "version": INT, "action": STRING, "message": STRING, "tags": STRINGS, "counted": BOOL,
+        "program": STRING, **VERSION, "action": STRING, "message": STRING, "tags": STRINGS, "counted": BOOL,
         "ignores": STRINGS, "cost_micros": INT,
     },
     "caps": {
@@ -49,16 +50,15 @@ SCHEMAS: Mapping[str, Mapping[str, pa.DataType]] = {
         **OWNED, "most": INT, "in_money": BOOL, "period": STRING, "timezone": STRING, "week_starts": INT, **SCOPED,
     },
     "shares": {
-        "program": STRING, "version": INT, "salt": STRING, "treatment": INT, "random_control": INT,
+        "program": STRING, **VERSION, "salt": STRING, "treatment": INT, "random_control": INT,
         "business_as_usual": INT, "holdout": INT,
     },
-    "bucket_ranges": {"program": STRING, "version": INT, "group": STRING, "first_bucket": INT, "end_bucket": INT},
+    "bucket_ranges": {"program": STRING, **VERSION, "group": STRING, "first_bucket": INT, "end_bucket": INT},
     "policies": {
-        "version": INT, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT,
-        "timezone_feature": STRING,
+        **VERSION, "holdout_buckets": INT, "holdout_salt": STRING, "published_ms": INT, "timezone_feature": STRING,
     },
-    "consent": {"version": INT, "channel": STRING, "feature": STRING, "default_allow": BOOL},
-    "suppress_on": {"version": INT, "outcome": STRING, "all_channels": BOOL, "for_ms": INT},
+    "consent": {**VERSION, "channel": STRING, "feature": STRING, "default_allow": BOOL},
+    "suppress_on": {**VERSION, "outcome": STRING, "all_channels": BOOL, "for_ms": INT},
 }  # fmt: skip
 
 EPOCH = date(1970, 1, 1)
@@ -73,24 +73,36 @@ class Rules:
     unreadable: tuple[str, ...]
 
 
-VERSIONS = "SELECT program, program_version AS version FROM decisions GROUP BY ALL"
+VERSIONS = """
+SELECT DISTINCT coalesce(ledger_id, '') AS ledger, program, program_version AS version FROM decisions
+"""
 OTHER_VERSIONS = """
-SELECT DISTINCT o.program, o.program_version AS version FROM (SELECT unnest(others) AS o FROM decisions) AS competed
+SELECT DISTINCT ledger, o.program, o.program_version AS version
+FROM (SELECT coalesce(ledger_id, '') AS ledger, unnest(others) AS o FROM decisions) AS competed
+"""
+POLICY_VERSIONS = "SELECT DISTINCT coalesce(ledger_id, '') AS ledger, policy_version AS version FROM decisions"
+PROGRAM_COPIES = """
+SELECT coalesce(ledger_id, '') AS ledger, program, version, document, group_ranges FROM program_versions
+"""
+POLICY_COPIES = """
+SELECT coalesce(ledger_id, '') AS ledger, version, document, epoch_ms(published_at) AS published_ms
+FROM contact_policy_versions
 """
 
 
-def read_rules(warehouse: Warehouse, policies: PolicyStore | None) -> Rules:
+def read_rules(warehouse: Warehouse, policies: PolicyStore | None, own_ids: Collection[str]) -> Rules:
     """The versions that the decisions name: from the warehouse's version tables, else from the policy store.
 
     policies: None if it does not answer; versions that no job has copied to the warehouse cannot be judged then.
+    own_ids: the ledger ids whose versions the policy store has.
     """
-    programs, missing = _programs(warehouse, policies)
-    contact_policies, published, missing_policies = _policies(warehouse, policies)
+    programs, missing = _programs(warehouse, policies, own_ids)
+    contact_policies, published, missing_policies = _policies(warehouse, policies, own_ids)
     rows: dict[str, list[dict[str, object]]] = {name: [] for name in SCHEMAS}
-    for program in programs:
-        _add_program(rows, program)
-    for version, policy in contact_policies.items():
-        _add_policy(rows, version, policy, published.get(version))
+    for ledger, program in programs:
+        _add_program(rows, ledger, program)
+    for (ledger, version), policy in contact_policies.items():
+        _add_policy(rows, ledger, version, policy, published.get((ledger, version)))
     return Rules(
         {
             name: pa.Table.from_pylist(rows[name], schema=pa.schema(list(schema.items())))
@@ -101,61 +113,69 @@ def read_rules(warehouse: Warehouse, policies: PolicyStore | None) -> Rules:
     )
 
 
-def _programs(warehouse: Warehouse, policies: PolicyStore | None) -> tuple[list[Program], list[str]]:
-    sql = "SELECT program, version, document, group_ranges FROM program_versions"
-    known: dict[tuple[str, int], dict[str, Any]] = {
-        (row["program"], row["version"]): row for row in warehouse.query(sql).to_pylist()
+def _programs(
+    warehouse: Warehouse, policies: PolicyStore | None, own_ids: Collection[str]
+) -> tuple[list[tuple[str, Program]], list[str]]:
+    """Each with its ledger, and what is missing."""
+    known: dict[tuple[str, str, int], dict[str, Any]] = {
+        (row["ledger"], row["program"], row["version"]): row for row in warehouse.query(PROGRAM_COPIES).to_pylist()
     }
     wanted = {
-        (row["program"], row["version"])
+        (row["ledger"], row["program"], row["version"])
         for sql in (VERSIONS, OTHER_VERSIONS)
         for row in warehouse.query(sql).to_pylist()
     }
-    for name in sorted({name for name, version in wanted - known.keys()} if policies else ()):
+    lacking = {(ledger, name) for ledger, name, _ in wanted - known.keys() if ledger in own_ids}
+    for ledger, name in sorted(lacking if policies else ()):
         assert policies is not None
         try:
             for found in policies.versions(name):
                 ranges = json.dumps(ranges_to_data(found.ranges))
                 row = {"version": found.version, "document": found.document, "group_ranges": ranges}
-                known[name, found.version] = row
+                known.setdefault((ledger, name, found.version), row)
         except NotFound:
             continue
     programs, problems = [], []
-    for name, version in sorted(wanted):
+    for ledger, name, version in sorted(wanted):
         try:
-            programs.append(program_from_row(known[name, version]))
+            programs.append((ledger, program_from_row(known[ledger, name, version])))
         except KeyError:
-            problems.append(f"program {name} version {version} is nowhere to be found; run `nba join`")
+            problems.append(f"program {name} version {version}{_of(ledger)} is nowhere to be found; run `nba join`")
         except InvalidRequest as error:
-            problems.append(f"program {name} version {version} cannot be read: {error}")
+            problems.append(f"program {name} version {version}{_of(ledger)} cannot be read: {error}")
     return programs, problems
 
 
 def _policies(
-    warehouse: Warehouse, store: PolicyStore | None
-) -> tuple[dict[int, ContactPolicy], dict[int, int], list[str]]:
-    rows = warehouse.query(
-        "SELECT version, document, epoch_ms(published_at) AS published_ms FROM contact_policy_versions"
-    ).to_pylist()
-    documents = {row["version"]: row["document"] for row in rows}
-    published = {row["version"]: row["published_ms"] for row in rows}
+    warehouse: Warehouse, store: PolicyStore | None, own_ids: Collection[str]
+) -> tuple[dict[tuple[str, int], ContactPolicy], dict[tuple[str, int], int], list[str]]:
+    """By ledger and version; when each was published; and what is missing."""
+    rows = warehouse.query(POLICY_COPIES).to_pylist()
+    documents = {(row["ledger"], row["version"]): row["document"] for row in rows}
+    published = {(row["ledger"], row["version"]): row["published_ms"] for row in rows}
     for found in store.policy_versions() if store else ():
-        documents.setdefault(found.version, found.document)
-        published.setdefault(found.version, found.audit.at_ms)
-    used = warehouse.query("SELECT DISTINCT policy_version FROM decisions").column("policy_version").to_pylist()
-    read, problems = {0: ContactPolicy()}, []
-    for version in sorted({*used, *documents} - {0}):
+        for ledger in own_ids:
+            documents.setdefault((ledger, found.version), found.document)
+            published.setdefault((ledger, found.version), found.audit.at_ms)
+    used = {(row["ledger"], row["version"]) for row in warehouse.query(POLICY_VERSIONS).to_pylist()}
+    read, problems = {(ledger, 0): ContactPolicy() for ledger in {"", *(ledger for ledger, _ in used)}}, []
+    for ledger, version in sorted(key for key in {*used, *documents} if key[1]):
+        what = f"contact policy version {version}{_of(ledger)}"
         try:
-            read[version] = parse_contact_policy(documents[version], version)
+            read[ledger, version] = parse_contact_policy(documents[ledger, version], version)
         except KeyError:
-            problems.append(f"contact policy version {version} is nowhere to be found; run `nba join`")
+            problems.append(f"{what} is nowhere to be found; run `nba join`")
         except InvalidRequest as error:
-            problems.append(f"contact policy version {version} cannot be read: {error}")
+            problems.append(f"{what} cannot be read: {error}")
     return read, published, problems
 
 
-def _add_program(rows: Mapping[str, list[dict[str, object]]], program: Program) -> None:
-    owner: dict[str, object] = {"program": program.name, "version": program.version}
+def _of(ledger: str) -> str:
+    return f" of ledger {ledger}" if ledger else ""
+
+
+def _add_program(rows: Mapping[str, list[dict[str, object]]], ledger: str, program: Program) -> None:
+    owner: dict[str, object] = {"program": program.name, "ledger": ledger, "version": program.version}
     rows["actions"] += [
         {
             **owner,
@@ -182,7 +202,7 @@ def _add_program(rows: Mapping[str, list[dict[str, object]]], program: Program) 
     rows["bucket_ranges"] += [
         {**owner, "group": group, "first_bucket": first, "end_bucket": end} for group, first, end in _ranges(shares)
     ]
-    _add_guardrails(rows, program.name, program.version, program)
+    _add_guardrails(rows, program.name, ledger, program.version, program)
 
 
 def _ranges(shares: GroupShares) -> Iterator[tuple[str, int, int]]:
@@ -197,11 +217,16 @@ def _ranges(shares: GroupShares) -> Iterator[tuple[str, int, int]]:
 
 
 def _add_policy(
-    rows: Mapping[str, list[dict[str, object]]], version: int, policy: ContactPolicy, published_ms: int | None
+    rows: Mapping[str, list[dict[str, object]]],
+    ledger: str,
+    version: int,
+    policy: ContactPolicy,
+    published_ms: int | None,
 ) -> None:
+    key: dict[str, object] = {"ledger": ledger, "version": version}
     rows["policies"].append(
         {
-            "version": version,
+            **key,
             "holdout_buckets": policy.holdout.buckets,
             "holdout_salt": policy.holdout.salt,
             "published_ms": published_ms if version else 0,
@@ -209,25 +234,29 @@ def _add_policy(
         }
     )
     rows["consent"] += [
-        {"version": version, "channel": channel, "feature": feature, "default_allow": policy.consent.default_allow}
+        {**key, "channel": channel, "feature": feature, "default_allow": policy.consent.default_allow}
         for channel, feature in policy.consent.features.items()
     ]
     rows["suppress_on"] += [
         {
-            "version": version,
+            **key,
             "outcome": rule.outcome,
             "all_channels": rule.all_channels,
             "for_ms": None if rule.for_s is None else rule.for_s * 1000,
         }
         for rule in policy.suppress_on
     ]
-    _add_guardrails(rows, "", version, policy)
+    _add_guardrails(rows, "", ledger, version, policy)
 
 
 def _add_guardrails(
-    rows: Mapping[str, list[dict[str, object]]], program: str, version: int, source: Program | ContactPolicy
+    rows: Mapping[str, list[dict[str, object]]],
+    program: str,
+    ledger: str,
+    version: int,
+    source: Program | ContactPolicy,
 ) -> None:
-    owner = {"owner": f"{program}@{version}", "program": program, "version": version}
+    owner = {"owner": f"{ledger}/{program}@{version}", "program": program, "ledger": ledger, "version": version}
     rows["caps"] += [{**owner, **_cap(cap)} for cap in source.caps]
     rows["budgets"] += [{**owner, **_budget(budget)} for budget in source.budgets]
     rows["quiet_hours"] += [{**owner, **_quiet(quiet)} for quiet in source.quiet_hours]

@@ -59,9 +59,12 @@ SELECT decision_id, customer_id, channel, decided_at_ms AS moment_ms, log_sequen
 
 # Which suppressions an outcome brought follows from the policy in force when it was received.
 SUPPRESSIONS = f"""
-WITH in_force AS (
-    SELECT version, published_ms, lead(published_ms) OVER (ORDER BY version) AS replaced_ms
-    FROM policies WHERE published_ms IS NOT NULL
+WITH published AS (
+    SELECT max(ledger) AS ledger, version, published_ms
+    FROM policies WHERE published_ms IS NOT NULL GROUP BY version, published_ms
+),
+in_force AS (
+    SELECT *, lead(published_ms) OVER (ORDER BY published_ms, version) AS replaced_ms FROM published
 )
 SELECT
     o.*, CASE WHEN r.all_channels OR o.channel IS NULL THEN '*' ELSE o.channel END AS stopped,
@@ -70,7 +73,7 @@ FROM outcomes AS o
 JOIN in_force AS p
     ON o.received_at_ms >= p.published_ms + {SETTLED_MS}
     AND (p.replaced_ms IS NULL OR o.received_at_ms < p.replaced_ms)
-JOIN suppress_on AS r ON r.version = p.version AND r.outcome = o.name
+JOIN suppress_on AS r ON r.ledger = p.ledger AND r.version = p.version AND r.outcome = o.name
 """
 
 AFTER = """

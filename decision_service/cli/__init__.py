@@ -24,6 +24,7 @@ from decision_service.cli import (
     simulating,
     timelines,
 )
+from decision_service.cli.ledger import ledger
 from decision_service.cli.terminal import FAILED, INVALID, UNAVAILABLE, complain
 from decision_service.core.model.errors import InvalidRequest, NbaError, Unavailable
 
@@ -35,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+app.add_typer(ledger, name="ledger", rich_help_panel="Single processes")
 features = typer.Typer(help="Features from the warehouse into the online store.", no_args_is_help=True)
 app.add_typer(features, name="features", rich_help_panel="Learn")
 

@@ -201,13 +201,14 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     )
     print_table(
         "Workers",
-        ("worker", "programs", "models", "without features", "errors"),
+        ("worker", "programs", "models", "without features", "clock", "errors"),
         [
             (
                 name,
                 ", ".join(f"{n} v{v}" for n, v in sorted(s["programs"].items())),
                 "\n".join(f"{n}: {m}" for n, m in sorted(s["models"].items())),
                 without_features(s),
+                _skew(s["clock_skew_ms"]),
                 "\n".join(f"{part}: {error}" for part, error in s["errors"].items()) or "none",
             )
             for name, s in sorted(processes.items())
@@ -222,6 +223,10 @@ def without_features(worker: Mapping[str, Any]) -> str:
         return "unknown"
     decisions, without = worker["decisions_60s"], worker["without_features_60s"]
     return f"{without / decisions:.1%} of {decisions:,} in a minute" if decisions else "no decisions in a minute"
+
+
+def _skew(skew_ms: int | None) -> str:
+    return "simulated" if skew_ms is None else f"{skew_ms / 1000:+.3f} s"
 
 
 def parse_context(pairs: list[str]) -> dict[str, Value | None]:

@@ -112,6 +112,7 @@ def fill_record(pb: record_pb2.DecisionRecord, record: DecisionRecord) -> None:
         _fill_candidate(pb.others.add(), candidate, record.features)
     pb.timezone = record.timezone
     pb.budget_levels.update(record.budget_levels)
+    pb.ledger_id = record.ledger_id
 
 
 def record_to_pb(record: DecisionRecord) -> record_pb2.DecisionRecord:
@@ -257,4 +258,5 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         others=tuple(_candidate_from_pb(candidate, features) for candidate in pb.others),
         timezone=pb.timezone,
         budget_levels=dict(pb.budget_levels),
+        ledger_id=pb.ledger_id,
     )

@@ -24,6 +24,7 @@ def record_of(
     body_digest: str = "",
     timings_us: Mapping[str, int] | None = None,
     decision_id: str = "",
+    ledger_id: str = "",
 ) -> DecisionRecord:
     """What is logged of a decision; `inputs_of` gets its inputs back."""
     decided = decision.decided
@@ -59,6 +60,7 @@ def record_of(
         others=tuple(c for i, c in enumerate(decision.candidates) if i != decision.winner),
         timezone=decision.timezone,
         budget_levels=inputs.budget_levels,
+        ledger_id=ledger_id,
     )
 
 

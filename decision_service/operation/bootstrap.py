@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from decision_service.adapters.feast.features import RefreshableSource
     from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
     from decision_service.adapters.redis.budgets import RedisBudgets
+    from decision_service.adapters.redis.installation import RedisInstallation
     from decision_service.adapters.redis.ledger import RedisLedger
     from decision_service.adapters.redis.log import RedisLog
     from decision_service.adapters.redis.policies import RedisPolicies
     from decision_service.adapters.redis.signals import RedisSignals
     from decision_service.adapters.redis.simulations import RedisSimulations, RedisSimulationTasks
+    from decision_service.application.admission import Admission
     from decision_service.application.services import Services
 
 log = logging.getLogger(__name__)
@@ -40,7 +42,8 @@ def open_ledger(settings: Settings) -> RedisLedger:
         UnsafeLedger: it does not, and the settings do not allow that.
         Unavailable: it does not answer.
     """
-    from decision_service.adapters.redis.ledger import RedisLedger, UnsafeLedger
+    from decision_service.adapters.redis.installation import UnsafeLedger
+    from decision_service.adapters.redis.ledger import RedisLedger
 
     ledger = RedisLedger(
         settings.ledger_address, settings.shards, settings.ledger_deadline_ms, settings.record_retention_s
@@ -52,6 +55,13 @@ def open_ledger(settings: Settings) -> RedisLedger:
         for problem in problems:
             log.warning("unsafe ledger: %s", problem)
     return ledger
+
+
+def open_installation(settings: Settings) -> RedisInstallation:
+    """What the ledger is known by."""
+    from decision_service.adapters.redis.installation import RedisInstallation
+
+    return RedisInstallation(settings.ledger_address, settings.shards, settings.ledger_deadline_ms)
 
 
 def open_budgets(settings: Settings) -> RedisBudgets:
@@ -156,9 +166,9 @@ class Worker:
 class Refresher:
     """Keeps a worker's snapshots fresh in the background, and reports how the worker is doing.
 
-    Programs are looked for every `policy_refresh_s`, in a thread of their own: to load a model may take seconds.
-    Models are looked for when a promotion says so, and every `catalogue_refresh_s` in case it could not; Feast's
-    registry every `feature_refresh_s`.
+    Programs, and whether the ledger is in service, are looked for every `policy_refresh_s`, in a thread of their own:
+    to load a model may take seconds. Models are looked for when a promotion says so, and every `catalogue_refresh_s` in
+    case it could not; Feast's registry every `feature_refresh_s`. The clock is compared with the ledger's every second.
     """
 
     def __init__(
@@ -169,8 +179,14 @@ class Refresher:
         catalogue: MlflowCatalogue,
         signals: RedisSignals,
         decision_log: RedisLog,
+        installation: RedisInstallation,
+        admission: Admission,
+        clock: Clock,
         gauge: FeatureGauge | None = None,
     ) -> None:
+        self._installation, self._admission, self._clock = installation, admission, clock
+        self._tell_health: Callable[[bool], None] = lambda _: None
+        self._is_healthy = True
         self._settings, self._policies, self._features = settings, policies, features
         self._catalogue, self._signals, self._log = catalogue, signals, decision_log
         self._gauge = gauge or FeatureGauge()
@@ -185,6 +201,11 @@ class Refresher:
         self._errors: dict[str, str] = {}
         self.serving = False
         self.name = f"worker {socket.gethostname()}:{os.getpid()}"
+
+    def watch_health(self, tell: Callable[[bool], None]) -> None:
+        """Tell, now and whenever it changes, whether the worker should be sent requests."""
+        self._tell_health = tell
+        tell(self._is_healthy)
 
     def accepting(self) -> bool:
         """Whether the log has room; False sheds load until the loader catches up."""
@@ -211,12 +232,14 @@ class Refresher:
 
     def _refresh_programs(self) -> None:
         self._attempt("programs", self._policies.refresh)
+        self._attempt("ledger", self._look_at_ledger)
 
     def _refresh_rest(self) -> None:
         if self._is_due("features", self._settings.feature_refresh_s):
             self._attempt("features", self._features.refresh)
         self._attempt("models", self._refresh_models)
         if self._is_due("report", 1.0):
+            self._attempt("clock", self._measure_clock)
             self._attempt("log", self._measure_backlog)
             self._attempt("signals", self._report)
 
@@ -228,6 +251,21 @@ class Refresher:
         if is_due or is_new or revision != self._models_revision:
             self._catalogue.refresh(programs)
             self._models_revision = revision
+
+    def _look_at_ledger(self) -> None:
+        known = self._admission.installation
+        found = self._installation.claim()
+        if found != known:
+            self._admission.renew(found)
+            self._due["report"] = 0.0  # whoever waits for the ledger to be in service reads it there
+
+    def _measure_clock(self) -> None:
+        before_ms = self._clock.now_ms()
+        self._admission.measure(self._installation.time_ms(), before_ms)
+        is_healthy = not self._admission.clock_problem
+        if is_healthy != self._is_healthy:
+            self._is_healthy = is_healthy
+            self._tell_health(is_healthy)
 
     def _measure_backlog(self) -> None:
         self._backlog = self._log.backlog()
@@ -241,7 +279,9 @@ class Refresher:
             "revision": published.revision,
             "programs": {name: program.version for name, program in published.programs.items()},
             "models": dict(self._catalogue.status()),
-            "errors": {**self._errors, **self._policies.problems},
+            "errors": {**self._errors, **self._policies.problems, **self._admission.problems},
+            "ledger": self._admission.installation.state.value,
+            "clock_skew_ms": self._admission.skew_ms,
             "backlog": self._backlog,
             "decisions_60s": decisions,
             "without_features_60s": without_features,
@@ -273,18 +313,30 @@ class Refresher:
 def open_worker(settings: Settings) -> Worker:
     """Everything a Decide worker is made of."""
     from decision_service.adapters.cel_rules import CelRules
-    from decision_service.adapters.entropy import server_entropy
+    from decision_service.application.admission import Admission
     from decision_service.application.services import Services
 
-    ledger = open_ledger(settings)
-    ledger.claim_shards()
+    ledger, installation = open_ledger(settings), open_installation(settings)
+    clock = clock_from(settings.clock)
+    max_skew_ms = round(settings.max_clock_skew_s * 1000) if settings.clock == "system" else None
+    admission = Admission(installation.claim(), clock, max_skew_ms)
     policies = open_policies(settings)
     features = open_features(settings)
     catalogue = open_catalogue(settings, features)
     decision_log = open_log(settings, settings.ledger_deadline_ms)  # only measured here: no patience that would block
     gauge = FeatureGauge()
-    refresher = Refresher(settings, policies, features, catalogue, open_signals(settings), decision_log, gauge)
-    clock = clock_from(settings.clock)
+    refresher = Refresher(
+        settings,
+        policies,
+        features,
+        catalogue,
+        open_signals(settings),
+        decision_log,
+        installation,
+        admission,
+        clock,
+        gauge,
+    )
     services = Services.over(
         policies=policies,
         features=features,
@@ -293,7 +345,8 @@ def open_worker(settings: Settings) -> Worker:
         catalogue=catalogue,
         rules=CelRules(),
         clock=clock,
-        entropy=server_entropy,
+        draw=admission.draw,
+        admission=admission,
         accepting=refresher.accepting,
         observe=gauge.add,
         simulator=open_simulations(settings),

@@ -6,7 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from decision_service.adapters.clocks import SystemClock
+from decision_service.application.admission import skew_of, too_far, why_not
 from decision_service.core.model.errors import NbaError
+from decision_service.core.model.installation import LedgerState
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
 
@@ -25,6 +28,8 @@ def examine(settings: Settings) -> list[Finding]:
     """Every check; none of them changes anything."""
     checks: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
         ("ledger", _ledger, "start it with `nba up`, or set NBA_LEDGER_URL"),
+        ("history", _history, "bring the ledger's file back, or, if it is to start anew, `nba ledger new`"),
+        ("clock", _clock, "synchronise this machine and the ledger's with NTP, or set NBA_MAX_CLOCK_SKEW_S"),
         ("programs", _programs, "publish one: `nba apply FILE`"),
         ("features", _features, "run `nba features build`; check NBA_FEATURES_URL"),
         ("warehouse", _warehouse, "check NBA_WAREHOUSE; it is a folder that the loader can write"),
@@ -47,6 +52,26 @@ def _ledger(settings: Settings) -> str:
     bootstrap.open_ledger(settings).close()
     decision_log = bootstrap.open_log(settings)
     return f"{settings.ledger_address}, durable; {decision_log.backlog()} entries not yet in the warehouse"
+
+
+def _history(settings: Settings) -> str:
+    installation = bootstrap.open_installation(settings).look()
+    if installation is None:
+        return "no worker has been here yet"
+    if installation.state is not LedgerState.READY:
+        raise NbaError(why_not(installation))
+    return f"ledger {installation.ledger_id} goes on with the warehouse's history"
+
+
+def _clock(settings: Settings) -> str:
+    ledger, clock = bootstrap.open_installation(settings), SystemClock()
+    before_ms = clock.now_ms()
+    ledger_ms = ledger.time_ms()
+    now_ms = clock.now_ms()
+    skew_ms = skew_of(ledger_ms, before_ms, now_ms)
+    if problem := too_far(skew_ms, now_ms, round(settings.max_clock_skew_s * 1000)):
+        raise NbaError(problem)
+    return f"{skew_ms / 1000:+.3f} s from the ledger's; up to {settings.max_clock_skew_s:g} s are allowed"
 
 
 def _programs(settings: Settings) -> str:

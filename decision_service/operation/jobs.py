@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from decision_service.adapters.clocks import clock_from
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
     from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
     from decision_service.adapters.redis.policies import RedisPolicies
     from decision_service.adapters.redis.signals import RedisSignals
-    from decision_service.application.ports import PolicyVersion, ProgramVersion, Warehouse
+    from decision_service.application.ports import Warehouse
     from decision_service.audit import Asked, Report
     from decision_service.simulation.report import SimulationReport
-    from decision_service.warehouse.tables import Table
+    from decision_service.simulation.versions import VersionsByLedger
     from training.pipeline import Plan
     from training.promote import Entry
     from training.track import Tracking
@@ -73,65 +71,24 @@ def _guarded(settings: Settings) -> frozenset[str]:
 
 
 def load(settings: Settings) -> dict[str, int]:
-    """Log → warehouse, until the log is drained; rows by table."""
+    """Log → warehouse, until the log is drained; rows by table. As the loader does, it first recognises the ledger."""
+    from decision_service.operation.recognition import recognise
     from decision_service.warehouse.loader import drain
 
-    return {
-        kind.value: rows
-        for kind, rows in drain(
-            bootstrap.open_log(settings), bootstrap.open_warehouse(settings), settings.load_batch
-        ).items()
-    }
+    reader, warehouse = bootstrap.open_log(settings), bootstrap.open_warehouse(settings)
+    recognise(settings, bootstrap.open_installation(settings), warehouse)
+    return {kind.value: rows for kind, rows in drain(reader, warehouse, settings.load_batch).items()}
 
 
 def join(settings: Settings) -> dict[str, Any]:
     """Outcomes → rewards, under the programs published; these go to the warehouse too, for those who ask it."""
+    from decision_service.warehouse.versions import copy_versions
     from training.join import join_outcomes
 
     policies, warehouse = bootstrap.open_policies(settings), bootstrap.open_warehouse(settings)
     programs = policies.current().programs
-    _copy_versions(policies, warehouse)
+    copy_versions(policies, bootstrap.open_installation(settings).claim(), warehouse)
     return asdict(join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms()))
-
-
-def _copy_versions(policies: RedisPolicies, warehouse: Warehouse) -> None:
-    """Every published version to the warehouse. Those that a new ledger no longer knows stay: their decisions are
-    still explained by them."""
-    from decision_service.documents.published import ranges_to_data
-    from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS
-
-    programs = [
-        {
-            "program": version.name,
-            **_version_row(version),
-            "group_ranges": json.dumps(ranges_to_data(version.ranges)),
-        }
-        for name in sorted(policies.current().programs)
-        for version in policies.versions(name)
-    ]
-    _add_fresh(warehouse, PROGRAM_VERSIONS, programs)
-    _add_fresh(warehouse, CONTACT_POLICY_VERSIONS, [_version_row(version) for version in policies.policy_versions()])
-
-
-def _version_row(version: ProgramVersion | PolicyVersion) -> dict[str, object]:
-    return {
-        "version": version.version,
-        "document": version.document,
-        "author": version.audit.author,
-        "published_at": datetime.fromtimestamp(version.audit.at_ms / 1000, UTC),
-        "note": version.audit.note,
-    }
-
-
-def _add_fresh(warehouse: Warehouse, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-    """Add the rows whose key the table does not have yet; of two jobs at once, neither doubles a row."""
-    from decision_service.warehouse.tables import rows_from
-
-    columns = ", ".join(column.name for column in table.columns)
-    kept = warehouse.query(f"SELECT {columns} FROM {table.name}").to_pylist()
-    known = {tuple(row[name] for name in table.key) for row in kept}
-    if fresh := [row for row in rows if tuple(row[name] for name in table.key) not in known]:
-        warehouse.replace(table.name, rows_from(table.name, [*kept, *fresh]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +131,14 @@ def train(settings: Settings, program: str = "", plan: Plan | None = None) -> di
     reports: dict[str, dict[str, object]] = {}
     with _alone(settings):
         parts = _learning(settings)
+        versions = _versions(settings, parts.warehouse, parts.policies)
         for name, one in chosen.items():
             try:
                 reports[name] = train_program(
                     parts.warehouse,
                     one,
                     _schema(parts.features, one),
-                    parts.policies.program_at,
+                    versions.program_at,
                     parts.tracking,
                     parts.catalogue,
                     parts.now_ms,
@@ -274,10 +232,23 @@ def audit(settings: Settings, asked: Asked | None = None, acknowledged: Iterable
     from decision_service.audit import audit as audit_warehouse
 
     try:
-        policies = bootstrap.open_policies(settings)
+        policies, own_ids = bootstrap.open_policies(settings), _own_ids(settings)
     except Unavailable:
-        policies = None
-    return audit_warehouse(bootstrap.open_warehouse(settings), policies, asked, acknowledged)
+        policies, own_ids = None, frozenset()
+    return audit_warehouse(bootstrap.open_warehouse(settings), policies, asked, acknowledged, own_ids)
+
+
+def _own_ids(settings: Settings) -> frozenset[str]:
+    """The ids that records of the ledger bear which answers now."""
+    installation = bootstrap.open_installation(settings).look()
+    return installation.known_as if installation is not None else frozenset()
+
+
+def _versions(settings: Settings, warehouse: Warehouse, policies: RedisPolicies | None) -> VersionsByLedger:
+    """What was published, also in ledgers of before. policies: None if the ledger does not answer."""
+    from decision_service.simulation.versions import VersionsByLedger
+
+    return VersionsByLedger(warehouse, policies, _own_ids(settings) if policies is not None else ())
 
 
 def _chosen(settings: Settings, program: str) -> Mapping[str, Program]:
@@ -310,23 +281,22 @@ def simulate(
     from decision_service.documents import Surroundings
     from decision_service.simulation.proposal import check
     from decision_service.simulation.run import simulate as run
-    from decision_service.simulation.versions import KnownVersions, WarehouseVersions
+    from decision_service.simulation.versions import latest_program
 
     warehouse = bootstrap.open_warehouse(settings)
-    copies = WarehouseVersions(warehouse)  # so a home can be studied when nothing runs in it, and after a new ledger
     try:
         policies = bootstrap.open_policies(settings)
-    except Unavailable:
-        versions, beside, in_force = KnownVersions(copies), None, None
+    except Unavailable:  # a home can be studied when nothing runs in it
+        versions, beside, in_force = _versions(settings, warehouse, None), None, None
     else:
-        versions = KnownVersions(policies, copies)
+        versions = _versions(settings, warehouse, policies)
         beside = Surroundings(policies.current().policy, lambda _: None)
         in_force = policies.current().programs
     proposal = check(document, contact_policy_document, from_ms, until_ms, features, beside)
     name = proposal.program.name
-    proposal = proposal.after(copies.latest(name) if in_force is None else in_force.get(name))
+    proposal = proposal.after(latest_program(warehouse, name) if in_force is None else in_force.get(name))
     models = bootstrap.open_registry(settings)
-    return run(proposal, warehouse, versions, CelRules(), models.scorer, progress or (lambda *_: None))
+    return run(proposal, warehouse, versions.of, CelRules(), models.scorer, progress or (lambda *_: None))
 
 
 def last_day(settings: Settings) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from decision_service.core.model.errors import NotFound, Unavailable
+from decision_service.core.model.errors import Unavailable
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
 
@@ -21,7 +21,7 @@ def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation 
     from decision_service.adapters.cel_rules import CelRules
     from decision_service.application.inquiry import explained
     from decision_service.contract.codec import decode_record
-    from decision_service.simulation.versions import WarehouseVersions
+    from decision_service.simulation.versions import VersionsByLedger
 
     warehouse = bootstrap.open_warehouse(settings)
     rows = warehouse.query("SELECT record FROM decisions WHERE decision_id = $id", {"id": decision_id}).to_pylist()
@@ -29,7 +29,9 @@ def explain_from_warehouse(settings: Settings, decision_id: str) -> Explanation 
         return None
     record, models = decode_record(rows[0]["record"]), bootstrap.open_registry(settings)
     try:
-        return explained(record, bootstrap.open_policies(settings), CelRules(), models)
-    except (NotFound, Unavailable):
-        # The warehouse has copies of what a ledger that is away, or a new one, does not have.
-        return explained(record, WarehouseVersions(warehouse), CelRules(), models)
+        installation = bootstrap.open_installation(settings).look()
+        own_ids = installation.known_as if installation is not None else ()
+        versions = VersionsByLedger(warehouse, bootstrap.open_policies(settings), own_ids)
+    except Unavailable:  # the warehouse has copies
+        versions = VersionsByLedger(warehouse)
+    return explained(record, versions.of(record.ledger_id), CelRules(), models)

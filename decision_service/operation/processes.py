@@ -56,6 +56,7 @@ def run_worker(settings: Settings, supervised: bool) -> None:
         threads=settings.threads,
         max_inflight=settings.max_inflight,
     )
+    worker.refresher.watch_health(server.report_health)
     server.start()
     # What was imported stays for good: the collector need not look at it again and again.
     gc.collect()
@@ -71,12 +72,18 @@ def run_worker(settings: Settings, supervised: bool) -> None:
 
 def run_loader(settings: Settings, supervised: bool) -> None:
     """Load the log into the warehouse until told to stop; then once more, so that what was logged is there."""
+    from decision_service.operation.recognition import keep_recognising, recognise_when_it_answers
     from decision_service.warehouse.loader import drain
     from decision_service.warehouse.loader import run_loader as load_until
 
     lifetime = Lifetime(supervised)
     lifetime.watch_parent()
     reader, warehouse = bootstrap.open_log(settings), bootstrap.open_warehouse(settings)
+    # Before anything is loaded: what a new ledger logs must not be taken for the history of another.
+    recognise_when_it_answers(settings, warehouse, lifetime.ended)
+    threading.Thread(
+        target=keep_recognising, args=(settings, warehouse, lifetime.ended), name="recognition", daemon=True
+    ).start()
     load_until(reader, warehouse, lifetime.ended, limit=settings.load_batch, interval_s=settings.load_interval_s)
     drain(reader, warehouse, settings.load_batch)
 

@@ -34,6 +34,11 @@ class Settings(BaseSettings):
     )
     shards: int = Field(16, ge=1, le=256, description="Log streams and hash tags; fixed for the life of a ledger.")
     ledger_deadline_ms: int = Field(500, ge=1, description="Longest wait for one ledger answer.")
+    max_clock_skew_s: float = Field(
+        5.0,
+        gt=0,
+        description="Seconds that a worker's clock may be from the ledger's; beyond them it decides on no contact.",
+    )
     record_retention_s: int = Field(
         7 * 86_400, ge=60, description="How long the ledger answers for a request id and a decision id."
     )

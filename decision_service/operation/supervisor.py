@@ -17,6 +17,7 @@ from typing import TextIO
 
 from decision_service.adapters.redis.embedded import EmbeddedRedis
 from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.installation import LedgerState
 from decision_service.operation.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Stack:
         self._claim: TextIO | None = None
         if not settings.ledger_url or not settings.features_url:
             self._redis = EmbeddedRedis(settings.home / "redis", settings.embedded_redis_port)
+        self._has_loader = loader
         self._children = [_Child(f"worker-{i}", ("worker",)) for i in range(settings.workers)]
         self._children += [_Child("loader", ("loader",))] if loader else []
         self._children += [_Child("trainer", ("trainer",))] if trainer else []
@@ -117,7 +119,7 @@ class Stack:
         self._claim = claim
 
     def start(self, timeout_s: float = 120.0) -> None:
-        """Start everything and wait until the workers serve.
+        """Start everything and wait until the workers serve, and know whether the ledger is in service.
 
         Raises:
             Unavailable: something did not come up; its log is named.
@@ -125,6 +127,8 @@ class Stack:
         try:
             self.start_redis()
             self._claim_port()
+            if not self._has_loader:
+                self._serve_without_loader()
             with self._lock:
                 for child in self._children:
                     self._spawn(child)
@@ -133,6 +137,11 @@ class Stack:
         except BaseException:
             self.stop()
             raise
+
+    def _serve_without_loader(self) -> None:
+        from decision_service.operation.recognition import serve_without_warehouse
+
+        serve_without_warehouse(self.settings)
 
     def _wait_until_serving(self, timeout_s: float) -> None:
         from decision_service.operation.bootstrap import open_signals
@@ -143,7 +152,7 @@ class Stack:
             while time.monotonic() < deadline:
                 workers = set(self.pids("worker"))
                 reported = signals.processes(time.time_ns() // 1_000_000)
-                serving = {s["pid"] for s in reported.values() if s.get("serving")}
+                serving = {s["pid"] for s in reported.values() if s.get("serving") and s["ledger"] != LedgerState.NEW}
                 if len(workers) == self.settings.workers and workers <= serving:
                     return
                 time.sleep(0.05)

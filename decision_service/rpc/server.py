@@ -59,8 +59,8 @@ class Server:
             admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
         ]
         reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], self._grpc)
-        for name in names:
-            self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._names = names
+        self.report_health(True)
         try:
             port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
@@ -72,6 +72,14 @@ class Server:
     def start(self) -> None:
         """Begin to answer."""
         self._grpc.start()
+
+    def report_health(self, is_healthy: bool) -> None:
+        """Tell the health service's callers whether to send requests here; no effect once stopped."""
+        for name in ("", *self._names):
+            self._health.set(
+                name,
+                health_pb2.HealthCheckResponse.SERVING if is_healthy else health_pb2.HealthCheckResponse.NOT_SERVING,
+            )
 
     def stop(self, grace_s: float) -> None:
         """Report NOT_SERVING, refuse new calls, finish those in flight for up to `grace_s` seconds, and stop."""

@@ -38,7 +38,7 @@ ORDER BY received_at_ms, log_sequence
 _OUTCOMES = """
 SELECT o.outcome_id, o.customer_id, o.name, o.occurred_at_ms, o.received_at_ms, o.value,
        coalesce(o.decision_id, '') AS decision_id, coalesce(o.channel, '') AS channel,
-       d.program, d.program_version, d.action
+       d.program, d.program_version, d.action, coalesce(d.ledger_id, '') AS ledger_id
 FROM outcomes AS o LEFT JOIN decisions AS d
     ON d.decision_id = o.decision_id AND d.customer_id = o.customer_id AND d.action <> 'NO_ACTION'
 WHERE o.received_at_ms >= $from_ms AND o.received_at_ms < $until_ms AND list_contains($names, o.name)
@@ -62,6 +62,7 @@ class LoggedOutcome:
     program: str = ""
     program_version: int = 0
     action: str = ""
+    ledger_id: str = ""
 
 
 def outcomes(warehouse: Warehouse, policy: ContactPolicy, from_ms: int, until_ms: int) -> list[LoggedOutcome]:
@@ -87,6 +88,7 @@ def outcomes(warehouse: Warehouse, policy: ContactPolicy, from_ms: int, until_ms
             row["program"] or "",
             row["program_version"] or 0,
             row["action"] or "",
+            row["ledger_id"],
         )
         for row in found
     ]

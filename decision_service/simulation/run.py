@@ -13,13 +13,12 @@ from decision_service.core.model.errors import NotFound
 from decision_service.core.model.program import Program
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Candidate, DecisionRecord, ModelVersion
-from decision_service.core.what_if.simulate import Simulation, Versions
+from decision_service.core.what_if.simulate import Simulation, VersionsOf
 from decision_service.simulation.estimate import Targets, estimate, rewarded
 from decision_service.simulation.log import DecisionLog, outcomes
 from decision_service.simulation.proposal import Proposal
 from decision_service.simulation.report import SimulationReport
 from decision_service.simulation.tally import Tally
-from decision_service.simulation.versions import KnownVersions
 
 Progress = Callable[[str, int, int], None]
 """(what, done, total); it may raise to give up."""
@@ -30,7 +29,7 @@ PROGRESS_EVERY = 200
 def simulate(
     proposal: Proposal,
     warehouse: Warehouse,
-    versions: KnownVersions,
+    versions_of: VersionsOf,
     rules: Rules,
     scorer: Callable[[ModelVersion], Scorer],
     progress: Progress,
@@ -57,10 +56,10 @@ def simulate(
                 raise NotFound(lost.kind, lost.name, "it scored decisions of this period; choose a later one") from lost
         return scorers[model]
 
-    simulation = Simulation(proposal.program, proposal.policy, versions, rules, loaded, proposal.from_ms)
-    occurred = _Occurred(simulation, proposal, warehouse, versions)
+    simulation = Simulation(proposal.program, proposal.policy, versions_of, rules, loaded, proposal.from_ms)
+    occurred = _Occurred(simulation, proposal, warehouse, versions_of)
     tally, targets, facts = Tally(proposal.features), Targets(proposal.program.name), _Facts(proposal.program)
-    channels = _Channels(proposal.program, versions)
+    channels = _Channels(proposal.program, versions_of)
     for done, logged in enumerate(log):
         if done % PROGRESS_EVERY == 0:
             progress("decisions", done, len(log))
@@ -71,9 +70,12 @@ def simulate(
         facts.add(logged.record, simulated.proposed)
     progress("decisions", len(log), len(log))
 
-    latest = versions.program_at(proposal.program.name, facts.version) if facts.version else None
+    def program_at(name: str, version: int, ledger_id: str) -> Program:
+        return versions_of(ledger_id).program_at(name, version)
+
+    latest = program_at(proposal.program.name, *facts.latest) if facts.latest else None
     of_reward = rewarded(warehouse, proposal.program, *([latest] if latest else []))
-    estimated = estimate(warehouse, of_reward, versions.program_at, targets, proposal.from_ms, proposal.until_ms)
+    estimated = estimate(warehouse, of_reward, program_at, targets, proposal.from_ms, proposal.until_ms)
     return SimulationReport(
         program=proposal.program.name,
         contact_policy_proposed=proposal.policy is not None,
@@ -99,8 +101,10 @@ def simulate(
 class _Occurred:
     """Tells a simulation of outcomes in time, where the proposed contact policy has a say in what they do."""
 
-    def __init__(self, simulation: Simulation, proposal: Proposal, warehouse: Warehouse, versions: Versions) -> None:
-        self._simulation, self._versions = simulation, versions
+    def __init__(
+        self, simulation: Simulation, proposal: Proposal, warehouse: Warehouse, versions_of: VersionsOf
+    ) -> None:
+        self._simulation, self._versions_of = simulation, versions_of
         policy = proposal.policy
         known = outcomes(warehouse, policy, proposal.from_ms, proposal.until_ms) if policy is not None else []
         self._coming = deque(known)
@@ -111,26 +115,29 @@ class _Occurred:
             one = self._coming.popleft()
             action = None
             if one.action:
-                action = self._versions.program_at(one.program, one.program_version).action(one.action)
+                versions = self._versions_of(one.ledger_id)
+                action = versions.program_at(one.program, one.program_version).action(one.action)
             self._simulation.occurred(one.outcome, one.program or None, action)
 
 
 class _Channels:
     """The channel of every action of the programs that took part in a decision."""
 
-    def __init__(self, program: Program, versions: Versions) -> None:
-        self._program, self._versions = program, versions
-        self._known: dict[tuple[tuple[str, int], ...], Mapping[tuple[str, str], str]] = {}
+    def __init__(self, program: Program, versions_of: VersionsOf) -> None:
+        self._program, self._versions_of = program, versions_of
+        self._known: dict[tuple[str, tuple[tuple[str, int], ...]], Mapping[tuple[str, str], str]] = {}
 
     def of(self, record: DecisionRecord) -> Mapping[tuple[str, str], str]:
         """(program, action) → channel, in what was published and in what is proposed."""
         took_part = tuple((c.program, c.program_version) for c in record.candidates)
-        if took_part not in self._known:
-            published = [self._versions.program_at(name, version) for name, version in took_part]
-            self._known[took_part] = {
+        key = (record.ledger_id, took_part)
+        if key not in self._known:
+            versions = self._versions_of(record.ledger_id)
+            published = [versions.program_at(name, version) for name, version in took_part]
+            self._known[key] = {
                 (p.name, action.id): action.channel for p in (*published, self._program) for action in p.actions
             }
-        return self._known[took_part]
+        return self._known[key]
 
 
 class _Facts:
@@ -138,13 +145,16 @@ class _Facts:
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._versions: set[int] = set()
+        self._versions: dict[str, int] = {}  # by ledger, in the order of their last decisions
         self._took_part = self._fewer_models = 0
 
     @property
-    def version(self) -> int:
-        """The latest version of the program that took part; 0 if none did."""
-        return max(self._versions, default=0)
+    def latest(self) -> tuple[int, str] | None:
+        """The latest version of the program that took part, and whose it is; None if none did."""
+        if not self._versions:
+            return None
+        ledger_id, version = list(self._versions.items())[-1]
+        return version, ledger_id
 
     def add(self, logged: DecisionRecord, proposed: DecisionRecord) -> None:
         """Look at a decision and at what it would have been."""
@@ -155,7 +165,8 @@ class _Facts:
         self._took_part += 1
         was = next((c for c in logged.candidates if c.program == name), None)
         if was is not None:
-            self._versions.add(was.program_version)
+            before = self._versions.pop(logged.ledger_id, 0)
+            self._versions[logged.ledger_id] = max(before, was.program_version)
         self._fewer_models += _lacks_model(would_be) and not (was is not None and _lacks_model(was))
 
     def notes(self, of_reward: Program, latest: Program | None) -> tuple[str, ...]:

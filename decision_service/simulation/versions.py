@@ -1,8 +1,8 @@
-"""What was published, by version: from the ledger, or from the warehouse's copy of it where the ledger is away."""
+"""What was published, by ledger and version: from the ledger itself, or from the warehouse's copies of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 from decision_service.application.ports import Warehouse
@@ -13,6 +13,30 @@ from decision_service.documents import parse_contact_policy
 from decision_service.documents.published import program_from_row
 
 T = TypeVar("T")
+
+
+class VersionsByLedger:
+    """What each ledger published. Versions count for one ledger: the ledger that answers now is asked only for those
+    of decisions that bear one of its ids.
+
+    own: None if it does not answer. own_ids: `Installation.known_as`.
+    """
+
+    def __init__(self, warehouse: Warehouse, own: Versions | None = None, own_ids: Collection[str] = ()) -> None:
+        self._warehouse, self._own, self._own_ids = warehouse, own, own_ids
+        self._known: dict[str, KnownVersions] = {}
+
+    def of(self, ledger_id: str) -> Versions:
+        """Those of the decisions that bear this id; empty: of a release that gave none."""
+        if ledger_id not in self._known:
+            copies = WarehouseVersions(self._warehouse, ledger_id)
+            own = (self._own,) if self._own is not None and ledger_id in self._own_ids else ()
+            self._known[ledger_id] = KnownVersions(*own, copies)
+        return self._known[ledger_id]
+
+    def program_at(self, name: str, version: int, ledger_id: str) -> Program:
+        """A program version; raises NotFound."""
+        return self.of(ledger_id).program_at(name, version)
 
 
 class KnownVersions:
@@ -45,10 +69,10 @@ class KnownVersions:
 
 
 class WarehouseVersions:
-    """The copies that `nba join` makes."""
+    """The copies that `nba join` makes of what one ledger published."""
 
-    def __init__(self, warehouse: Warehouse) -> None:
-        self._warehouse = warehouse
+    def __init__(self, warehouse: Warehouse, ledger_id: str = "") -> None:
+        self._warehouse, self._ledger_id = warehouse, ledger_id
 
     def program_at(self, name: str, version: int) -> Program:
         """A program version.
@@ -58,19 +82,12 @@ class WarehouseVersions:
         """
         rows = self._warehouse.query(
             "SELECT version, document, group_ranges FROM program_versions "
-            "WHERE program = $program AND version = $version",
-            {"program": name, "version": version},
+            "WHERE coalesce(ledger_id, '') = $ledger AND program = $program AND version = $version",
+            {"ledger": self._ledger_id, "program": name, "version": version},
         ).to_pylist()
         if not rows:
-            raise NotFound("program version", f"{name} {version}", "start the ledger, or run `nba join` when it is up")
+            raise NotFound("program version", f"{name} {version}", self._hint)
         return program_from_row(rows[0])
-
-    def latest(self, name: str) -> Program | None:
-        """The newest version of a program; None if there is no copy."""
-        rows = self._warehouse.query(
-            "SELECT max(version) AS version FROM program_versions WHERE program = $program", {"program": name}
-        ).to_pylist()
-        return self.program_at(name, rows[0]["version"]) if rows[0]["version"] else None
 
     def policy_at(self, version: int) -> ContactPolicy:
         """A version of the contact policy; version 0 is the empty one.
@@ -81,8 +98,25 @@ class WarehouseVersions:
         if version == 0:
             return ContactPolicy()
         rows = self._warehouse.query(
-            "SELECT document FROM contact_policy_versions WHERE version = $version", {"version": version}
+            "SELECT document FROM contact_policy_versions "
+            "WHERE coalesce(ledger_id, '') = $ledger AND version = $version",
+            {"ledger": self._ledger_id, "version": version},
         ).to_pylist()
         if not rows:
-            raise NotFound("contact policy version", str(version), "start the ledger, or run `nba join` when it is up")
+            raise NotFound("contact policy version", str(version), self._hint)
         return parse_contact_policy(rows[0]["document"], version)
+
+    @property
+    def _hint(self) -> str:
+        whose = f"ledger {self._ledger_id}" if self._ledger_id else "a ledger without an id"
+        return f"of {whose}; start that ledger, or run `nba join` when it is up"
+
+
+def latest_program(warehouse: Warehouse, name: str) -> Program | None:
+    """The version of a program that was published last, by whichever ledger; None if there is no copy."""
+    rows = warehouse.query(
+        "SELECT version, document, group_ranges FROM program_versions WHERE program = $program "
+        "ORDER BY published_at DESC, version DESC LIMIT 1",
+        {"program": name},
+    ).to_pylist()
+    return program_from_row(rows[0]) if rows else None

@@ -147,6 +147,7 @@ DECISIONS = Table(
         _decision("programs", STRINGS, "The programs asked for; `*` stands for all.", lambda r: r.request.programs),
         _decision("program", STRING, "The one that decided; `group` to `exclusions` are its own.", lambda r: r.program),
         _decision("program_probability", FLOAT, "P(this program was the one to decide).", lambda r: r.program_probability, "0–1"),
+        _decision("ledger_id", STRING, "The ledger whose versions these are; null: of a release that gave ledgers no id.", lambda r: r.ledger_id or None),
         _decision("program_version", INT, "Published version of the program.", lambda r: r.program_version),
         _decision("policy_version", INT, "Published version of the contact policy; 0 is the empty one.", lambda r: r.policy_version),
         _decision("model_name", STRING, "Registered model that was asked, its scores used or rejected; null without one.", lambda r: r.model and r.model.name),
@@ -363,14 +364,25 @@ PROMOTIONS = Table(
     ),
 )
 
+_VERSION_OF = Column(
+    "ledger_id",
+    STRING,
+    "The ledger it was published in; null: of decisions without one. Versions count for one ledger.",
+)
+_DIGEST = Column(
+    "digest", STRING, "BLAKE2b of `document`, 32 hexadecimal digits: the same document, whatever its version."
+)
+
 PROGRAM_VERSIONS = Table(
     "program_versions",
     "Every published version of every program.",
-    ("program", "version"),
+    ("ledger_id", "program", "version"),
     (
+        _VERSION_OF,
         Column("program", STRING, "Name of the program."),
         Column("version", INT, "Version, from 1."),
         Column("document", STRING, "The program as published: JSON."),
+        _DIGEST,
         Column("author", STRING, "Who published it."),
         Column("published_at", TIMESTAMP, "When."),
         Column("note", STRING, "Why, in a sentence."),
@@ -386,13 +398,28 @@ PROGRAM_VERSIONS = Table(
 CONTACT_POLICY_VERSIONS = Table(
     "contact_policy_versions",
     "Every published version of the contact policy.",
-    ("version",),
+    ("ledger_id", "version"),
     (
+        _VERSION_OF,
         Column("version", INT, "Version, from 1; decisions under version 0 had none."),
         Column("document", STRING, "The contact policy as published: JSON."),
+        _DIGEST,
         Column("author", STRING, "Who published it."),
         Column("published_at", TIMESTAMP, "When."),
         Column("note", STRING, "Why, in a sentence."),
+    ),
+)
+
+INSTALLATION = Table(
+    "installation",
+    "The ledgers that wrote here, each with what only its Redis holds besides: keep it as secret as the ledger.",
+    ("ledger_id",),
+    (
+        Column("ledger_id", STRING, "Id of the ledger."),
+        Column("draw_key", STRING, "Key of its draws, hexadecimal; whoever has it can tell draws in advance."),
+        Column("shards", INT, "How many shards it has.", "shards"),
+        Column("unnamed_before", BOOL, "Whether rows without a ledger id are its own, of an earlier release."),
+        Column("first_seen_ms", INT, "When the loader first saw it.", "UTC epoch ms"),
     ),
 )
 
@@ -428,7 +455,15 @@ LOG_TABLES: Mapping[EntryKind, Table] = {
     EntryKind.CONFIRMATIONS: CONFIRMATIONS,
     EntryKind.CONTACT_PREFERENCES: CONTACT_PREFERENCES,
 }
-JOB_TABLES = (REWARDS, PROMOTIONS, PROGRAM_VERSIONS, CONTACT_POLICY_VERSIONS, SEGMENT_MEMBERSHIP, JOIN_STATE)
+JOB_TABLES = (
+    REWARDS,
+    PROMOTIONS,
+    PROGRAM_VERSIONS,
+    CONTACT_POLICY_VERSIONS,
+    INSTALLATION,
+    SEGMENT_MEMBERSHIP,
+    JOIN_STATE,
+)
 TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}
 
 

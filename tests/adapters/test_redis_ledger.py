@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
-from decision_service.adapters.redis.ledger import RedisLedger, UnsafeLedger
+from decision_service.adapters.redis.installation import RedisInstallation, UnsafeLedger
+from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.log import RedisLog
 from decision_service.application.ports import Recorded
 from decision_service.core.model.errors import Unavailable
@@ -45,13 +46,12 @@ def test_an_unsafe_server_is_named(tmp_path: Path, redis_url: str) -> None:
 def test_a_ledger_keeps_its_number_of_shards(redis_url: str) -> None:
     """With another number customers would be looked for where they are not; the error says which number is right."""
     RedisLedger(redis_url, 8, 1000, 60).check_shards()  # a new ledger: looking fixes nothing
-    RedisLedger(redis_url, 4, 1000, 60).claim_shards()
-    RedisLedger(redis_url, 4, 1000, 60).claim_shards()
+    assert RedisInstallation(redis_url, 4, 1000).claim() == RedisInstallation(redis_url, 4, 1000).claim()
     for other in (RedisLedger(redis_url, 8, 1000, 60), RedisLog(redis_url, 8, 1000)):
         with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
             other.check_shards()
     with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
-        RedisLedger(redis_url, 8, 1000, 60).claim_shards()
+        RedisInstallation(redis_url, 8, 1000).claim()
 
 
 def test_a_read_of_the_log_is_bounded_in_bytes(redis_url: str) -> None:

@@ -62,7 +62,7 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         catalogue=MemoryCatalogue(),
         rules=CelRules(),
         clock=world.clock,
-        entropy=lambda: 0.0,
+        draw=lambda _: 0.0,
     )
     with Server(services, "127.0.0.1:0", threads=2) as server:
         yield Shell(tmp_path, world.policies, server.address)

@@ -51,7 +51,8 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
     assert tables.values_from_json(row.pop("features_json")) == record.features.values
     assert row == {
         "decision_id": "d1", "request_id": "r-d1", "customer_id": "c1", "program": "spring", "program_version": 3,
-        "policy_version": 2, "model_name": "nba-spring", "model_version": "7", "encoder_version": "1",
+        "ledger_id": None, "policy_version": 2,
+        "model_name": "nba-spring", "model_version": "7", "encoder_version": "1",
         "decided_at_ms": T0, "group": "TREATMENT", "group_pinned": False, "learning_mode": "ONLINE",
         "policy": "MODEL", "action": "email_a", "channel": "email", "probability": 0.75, "predicted_reward": 0.2,
         "n_feasible": 2, "actions": ["email_a", NO_ACTION], "probabilities": [0.75, 0.25],

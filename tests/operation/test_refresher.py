@@ -9,17 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from decision_service.adapters.clocks import SystemClock
 from decision_service.adapters.memory.features import MemoryFeatures
 from decision_service.adapters.redis.policies import RedisPolicies
 from decision_service.adapters.redis.signals import RedisSignals
+from decision_service.application.admission import Admission
 from decision_service.application.feature_gauge import FeatureGauge
 from decision_service.cli.decisions import without_features
 from decision_service.operation import bootstrap
 from decision_service.operation.bootstrap import Refresher
 from decision_service.operation.settings import Settings
-from tests.support.served import AUDIT, PROGRAM
+from decision_service.rpc.server import Server
+from tests.support.served import AUDIT, PROGRAM, World
 
 
 @dataclass
@@ -58,6 +63,7 @@ def policies(settings: Settings, features: SlowFeatures, tracking_uri: str) -> I
     """Those of a running worker, which has looked for its features once."""
     chosen = settings.model_copy(update={"mlflow_uri": tracking_uri})
     policies = bootstrap.open_policies(chosen)
+    installation = bootstrap.open_installation(chosen)
     refresher = Refresher(
         chosen,
         policies,
@@ -65,6 +71,9 @@ def policies(settings: Settings, features: SlowFeatures, tracking_uri: str) -> I
         bootstrap.open_catalogue(chosen, features),
         bootstrap.open_signals(chosen),
         bootstrap.open_log(chosen),
+        installation,
+        Admission(installation.claim(), SystemClock()),
+        SystemClock(),
     )
     refresher.start()
     yield policies
@@ -114,3 +123,59 @@ def test_the_share_of_decisions_without_features_is_reported(settings: Settings,
 def reported(signals: RedisSignals, worker: Refresher) -> Mapping[str, Any]:
     """What others see of a worker."""
     return signals.processes(time.time_ns() // 1_000_000)[worker.name]
+
+
+def test_a_clock_that_is_off_takes_the_worker_out_of_rotation_while_it_is(
+    settings: Settings, features: SlowFeatures, tracking_uri: str
+) -> None:
+    """Its health says so within a second or two, its status how far it is off, and both when it is right again."""
+    chosen = settings.model_copy(update={"mlflow_uri": tracking_uri})
+    features.let_go.set()
+    clock = ShiftedClock(12 * 60_000)
+    installation = bootstrap.open_installation(chosen)
+    refresher = Refresher(
+        chosen,
+        bootstrap.open_policies(chosen),
+        features,
+        bootstrap.open_catalogue(chosen, features),
+        bootstrap.open_signals(chosen),
+        bootstrap.open_log(chosen),
+        installation,
+        Admission(installation.put_in_service(installation.claim()), clock, 5_000),
+        clock,
+    )
+    server = Server(World().services, "127.0.0.1:0", threads=2)
+    refresher.start()
+    refresher.watch_health(server.report_health)
+    with server, grpc.insecure_channel(server.address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for shift_ms, expected in ((12 * 60_000, "NOT_SERVING"), (0, "SERVING"), (-9_000, "NOT_SERVING")):
+            clock.shift_ms = shift_ms
+            until = time.monotonic() + 10
+            while (_health(health), _has_clock_error(chosen)) != (expected, expected == "NOT_SERVING"):
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            [status] = bootstrap.open_signals(chosen).processes(time.time_ns() // 1_000_000).values()
+            assert abs(status["clock_skew_ms"] - shift_ms) < 1_000
+    refresher.stop()
+
+
+@dataclass
+class ShiftedClock:
+    """The machine's, set wrong."""
+
+    shift_ms: int
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.shift_ms
+
+
+def _health(stub: health_pb2_grpc.HealthStub) -> str:
+    answer = stub.Check(health_pb2.HealthCheckRequest(service="nba.v1.DecisionService"))
+    name: str = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    return name
+
+
+def _has_clock_error(settings: Settings) -> bool:
+    [status] = bootstrap.open_signals(settings).processes(time.time_ns() // 1_000_000).values()
+    return "clock" in status["errors"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.application.ports import Audit, Pending
 from decision_service.application.services import Services
 from decision_service.client import DecisionClient
+from decision_service.core.choice.draw import KeyedDraw
 from decision_service.core.model.record import ServedFeatures
 from decision_service.core.model.values import ValueType
 from decision_service.rpc.server import Server
@@ -85,7 +85,7 @@ def service(clock: ManualClock, gate: Gate) -> Services:
         catalogue=MemoryCatalogue(),
         rules=CelRules(),
         clock=clock,
-        entropy=random.Random(7).random,
+        draw=KeyedDraw(b"7"),
     )
 
 

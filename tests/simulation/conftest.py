@@ -11,7 +11,6 @@ from decision_service.adapters.redis.embedded import EmbeddedRedis
 from decision_service.simulation.proposal import check
 from decision_service.simulation.report import SimulationReport
 from decision_service.simulation.run import simulate
-from decision_service.simulation.versions import KnownVersions
 from tests.simulation.market import AUDIT, HOUR_MS, SALE, Market
 
 LATER_SALE = SALE.replace("limit: 2, rolling", "limit: 3, rolling")
@@ -32,7 +31,7 @@ class Lived:
         return simulate(
             proposal,
             market.warehouse,
-            KnownVersions(market.policies),
+            lambda _: market.policies,
             market.rules,
             market.catalogue.scorer,
             lambda *_: None,

@@ -134,7 +134,7 @@ class Market:
             catalogue=self.catalogue,
             rules=self.rules,
             clock=self.clock,
-            entropy=self._draw,
+            draw=self._draw,
         )
         self._define_customers()
         self.policies.publish_policy(POLICY, AUDIT)
@@ -155,7 +155,7 @@ class Market:
             if i % 20:  # one in twenty is unknown to the store
                 self._features.put("profile", f"c{i}", values, START_MS - HOUR_MS)
 
-    def _draw(self) -> float:
+    def _draw(self, _: DecideRequest) -> float:
         """Between reading the customer's state and committing: where a rival gets in."""
         rival, self._rival = self._rival, None
         if rival is not None:

@@ -22,7 +22,12 @@ def simulated(lived: Lived, document: str, policy: str = "") -> list[Simulated]:
     """Every decision of the period, through a proposal."""
     market, proposal = lived.market, check(document, policy, lived.from_ms, lived.until_ms)
     simulation = Simulation(
-        proposal.program, proposal.policy, market.policies, market.rules, market.catalogue.scorer, lived.from_ms
+        proposal.program,
+        proposal.policy,
+        lambda _: market.policies,
+        market.rules,
+        market.catalogue.scorer,
+        lived.from_ms,
     )
     return [
         simulation.step(logged.record, logged.reports)

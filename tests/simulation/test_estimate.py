@@ -16,7 +16,6 @@ from decision_service.core.what_if.simulate import Scorer
 from decision_service.simulation.proposal import Proposal
 from decision_service.simulation.report import Estimate, SimulationReport
 from decision_service.simulation.run import simulate
-from decision_service.simulation.versions import KnownVersions
 from tests.support.lived import PROGRAM, Shop, indifferent
 from tests.support.logged import T0
 
@@ -48,9 +47,8 @@ def scorer(model: ModelVersion) -> Scorer:
 def proposed(shop: Shop, program: Program, until_ms: int = FOREVER_MS) -> SimulationReport:
     """The report on a program, as it is checked: of no version yet."""
     proposal = Proposal(replace(program, version=0), None, T0, until_ms)
-    return simulate(
-        proposal, shop.warehouse, KnownVersions(Published(shop.program)), CelRules(), scorer, lambda *_: None
-    )
+    published = Published(shop.program)
+    return simulate(proposal, shop.warehouse, lambda _: published, CelRules(), scorer, lambda *_: None)
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,12 @@ def test_an_unchanged_program_reproduces_every_decision(lived: Lived, document: 
     market = lived.market
     proposal = check(document, policy, lived.from_ms, lived.until_ms)
     simulation = Simulation(
-        proposal.program, proposal.policy, market.policies, market.rules, market.catalogue.scorer, lived.from_ms
+        proposal.program,
+        proposal.policy,
+        lambda _: market.policies,
+        market.rules,
+        market.catalogue.scorer,
+        lived.from_ms,
     )
     for logged in DecisionLog(market.warehouse, lived.from_ms, lived.until_ms):
         simulated = simulation.step(logged.record, logged.reports)

@@ -10,10 +10,12 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import Audit
 from decision_service.core.model.errors import NotFound
+from decision_service.core.model.installation import Installation
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group
 from decision_service.simulation.proposal import check
-from decision_service.simulation.versions import KnownVersions, WarehouseVersions
+from decision_service.simulation.versions import KnownVersions, VersionsByLedger, WarehouseVersions
 from decision_service.warehouse.tables import rows_from
+from decision_service.warehouse.versions import copy_versions
 from tests.simulation.market import NEWS, POLICY, SERVICE
 
 AUDIT = Audit("test", 0)
@@ -75,3 +77,22 @@ def test_what_the_ledger_does_not_know_the_warehouse_may(copies: WarehouseVersio
     assert known.policy_at(1) is known.policy_at(1)
     with pytest.raises(NotFound, match="nba join"):
         known.program_at("service", 2)
+
+
+def test_each_ledger_has_versions_of_its_own() -> None:
+    """The one that answers is asked for its own only; the copies of others are told apart by its id."""
+    warehouse, own = MemoryWarehouse(), MemoryPolicies()
+    own.publish_program(SERVICE, AUDIT)
+    before = MemoryPolicies()
+    before.publish_program(SERVICE + "value: 7\n", AUDIT)
+    before.publish_program(NEWS, AUDIT)
+    copy_versions(before, Installation("before", b""), warehouse)
+    known = VersionsByLedger(warehouse, own, {"own"})
+    assert known.of("own").program_at("service", 1) == own.program_at("service", 1)
+    assert known.of("before").program_at("service", 1) == before.program_at("service", 1)
+    assert known.of("own").program_at("service", 1) != known.program_at("service", 1, "before")
+    assert known.of("before") is known.of("before")
+    with pytest.raises(NotFound, match="of ledger own"):
+        known.program_at("news", 1, "own")
+    with pytest.raises(NotFound, match="a ledger without an id"):
+        known.program_at("service", 1, "")

@@ -79,14 +79,14 @@ class Histories(RuleBasedStateMachine):
             catalogue=MemoryCatalogue(),
             rules=CelRules(),
             clock=self.clock,
-            entropy=self._entropy,
+            draw=self._draw,
         )
         self.requests: list[tuple[DecideRequest, str]] = []
         self.keys: dict[Key, str] = {}
         self.outcomes = 0
         self.touched = next(iter(CUSTOMERS.values()))
 
-    def _entropy(self) -> float:
+    def _draw(self, _: DecideRequest) -> float:
         """The service draws between reading and committing: whatever else happens then comes here."""
         between, self.between, draw = self.between, None, self.draw
         if between is not None:

@@ -76,7 +76,7 @@ class Shop:
         self._source = random.Random(seed)
         self._sequence = 0
 
-    def program_at(self, name: str, version: int) -> Program:
+    def program_at(self, name: str, version: int, ledger_id: str = "") -> Program:
         """The program, whatever is asked for."""
         return replace(self.program, version=version)
 

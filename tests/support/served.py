@@ -11,9 +11,11 @@ from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.memory.policies import MemoryPolicies
+from decision_service.application.admission import Admission
 from decision_service.application.decisions import DecisionService
 from decision_service.application.ports import Audit
 from decision_service.application.services import Services
+from decision_service.core.choice.draw import Draw
 from decision_service.core.model.record import DecideRequest, DecisionRecord
 from decision_service.core.model.values import ValueType
 
@@ -47,6 +49,8 @@ class World:
     catalogue: MemoryCatalogue = field(default_factory=MemoryCatalogue)
     draws: list[float] = field(default_factory=list)
     accepting: bool = True
+    draw: Draw | None = None
+    admission: Admission | None = None
 
     def __post_init__(self) -> None:
         self.features.define("s", MemoryView("v", {"age": ValueType.INT, "timezone": ValueType.STRING}, ttl_s=3600))
@@ -55,7 +59,8 @@ class World:
         self.serve(self.ledger)
 
     def serve(self, ledger: MemoryLedger) -> DecisionService:
-        """A service over a ledger; draws are taken from `draws`, 0.0 (the first action) when there are none."""
+        """A service over a ledger; draws are those of `draw`, or else taken from `draws`, 0.0 (the first action) when
+        there are none."""
         services = Services.over(
             policies=self.policies,
             features=self.features,
@@ -64,9 +69,11 @@ class World:
             catalogue=self.catalogue,
             rules=CelRules(),
             clock=self.clock,
-            entropy=lambda: self.draws.pop(0) if self.draws else 0.0,
+            draw=self.draw or (lambda _: self.draws.pop(0) if self.draws else 0.0),
+            admission=self.admission,
             accepting=lambda: self.accepting,
         )
+        self.services = services
         self.service, self.feedback = services.decisions, services.feedback
         self.inquiry, self.administration = services.inquiry, services.administration
         self.sending = services.sending

@@ -28,7 +28,7 @@ PROGRAM = Program(
 )
 
 
-def program_at(name: str, version: int) -> Program:
+def program_at(name: str, version: int, ledger_id: str) -> Program:
     if (name, version) != ("spring", 3):
         raise NotFound("program", f"{name} version {version}")
     return PROGRAM

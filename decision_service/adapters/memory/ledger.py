@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from decision_service.application.ports import (
@@ -41,11 +41,15 @@ class _Ready:
 
 
 class MemoryLedger:
-    """Both ports, Ledger and LogReader, under one lock."""
+    """Both ports, Ledger and LogReader, under one lock.
+
+    ledger_id, time_ms: what it says of itself with each read.
+    """
 
     shards = 1
 
-    def __init__(self) -> None:
+    def __init__(self, ledger_id: str = "", time_ms: Callable[[], int] | None = None) -> None:
+        self._ledger_id, self._time_ms = ledger_id, time_ms
         self._lock = threading.RLock()
         self._states: dict[str, CustomerState] = {}
         self._requests: dict[tuple[str, str], DecisionRecord] = {}
@@ -64,7 +68,9 @@ class MemoryLedger:
     def begin_read(self, customer_id: str, request_id: str) -> _Ready:
         """See the port."""
         with self._lock:
-            return _Ready(LedgerRead(self.state(customer_id), self._requests.get((customer_id, request_id))))
+            earlier = self._requests.get((customer_id, request_id))
+            ledger_ms = None if self._time_ms is None else self._time_ms()
+            return _Ready(LedgerRead(self.state(customer_id), earlier, self._ledger_id, ledger_ms))
 
     def commit(
         self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()

@@ -49,6 +49,10 @@ class MemoryPolicies:
         """Publish the contact policy; its version."""
         return self._publish_policy(document, audit).version
 
+    def next_version(self, program: str | None) -> int:
+        """One more than there are."""
+        return len(self._policies if program is None else self._programs.get(program, ())) + 1
+
     def policy_versions(self) -> Sequence[PolicyVersion]:
         """Every published version of the contact policy, oldest first."""
         return [PolicyVersion(e.version, e.document, e.audit) for e in self._policies]

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import zlib
 
+from decision_service.adapters.redis.installation import in_service_key
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.record import Event, Outcome, identity
 
@@ -41,6 +42,7 @@ class Keys:
     def __init__(self, shard: int) -> None:
         self._tag = f"nba:{{s{shard}}}"
         self.log = f"{self._tag}:log"
+        self.ledger = in_service_key(shard)
 
     def customer(self, customer_id: str) -> str:
         """Its state."""

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from decision_service.adapters.redis.installation import check_shards, milliseconds
 from decision_service.adapters.redis.keys import Keys, shard_in, shard_of
 from decision_service.adapters.redis.ledger_scripts import ACTIVATE, CHANGE, COMMIT, DEALINGS, OCCUR, RECORD
 from decision_service.adapters.redis.wire import Reply, Script, Wire
@@ -19,14 +20,17 @@ from decision_service.contract.codec import (
     encode_suppression,
 )
 from decision_service.core.model.customer import MAX_RECENT_EVENTS, Contact, CustomerState, EventCounter, Suppression
-from decision_service.core.model.errors import NbaError, NotFound
+from decision_service.core.model.errors import NotFound
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome, digest_of
 from decision_service.core.model.sending import Change, Confirmation, Verdict
 
-_SHARDS = "nba:shards"
-
-_READ = Script("return {redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2])}")
+# KEYS state, request, ledger
+_READ = Script("""
+return {
+  redis.call('HGETALL', KEYS[1]), redis.call('GET', KEYS[2]), redis.call('GET', KEYS[3]), redis.call('TIME')
+}
+""")
 
 _MOST_FIELDS = 2_000
 """Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state. What
@@ -35,17 +39,14 @@ pauses go by is counted all the same, as a guardrail must not give way to noise.
 _SUPPRESSION_REASONS = (Reason.SUPPRESSED, Reason.SUPPRESSED_BY_OUTCOME)
 
 
-class UnsafeLedger(NbaError):
-    """The server could lose or evict what it acknowledged."""
-
-
 class _PendingRead:
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
     def result(self) -> LedgerRead:
-        fields, earlier = self._reply.result()
-        return LedgerRead(_state(fields), None if earlier is None else _record(earlier))
+        fields, earlier, ledger, time = self._reply.result()
+        ledger_id = "" if ledger is None else ledger.decode()
+        return LedgerRead(_state(fields), None if earlier is None else _record(earlier), ledger_id, milliseconds(time))
 
 
 class RedisLedger:
@@ -56,22 +57,8 @@ class RedisLedger:
         self._keys = [Keys(shard) for shard in range(shards)]
         self._retention_ms = retention_s * 1000
 
-    def claim_shards(self) -> None:
-        """Fix the number of shards of a new ledger, and compare it with that of an old one.
-
-        Raises:
-            UnsafeLedger: see `check_shards`.
-        """
-        self._wire.call("SET", _SHARDS, len(self._keys), "NX")
-        self.check_shards()
-
     def check_shards(self) -> None:
-        """Compare, writing nothing.
-
-        Raises:
-            UnsafeLedger: this ledger was made with another number of shards: customers would be looked for where
-                they are not, their contacts forgotten and their log entries never loaded.
-        """
+        """See `installation.check_shards`."""
         check_shards(self._wire, len(self._keys))
 
     def check_durability(self) -> list[str]:
@@ -97,7 +84,8 @@ class RedisLedger:
     def begin_read(self, customer_id: str, request_id: str) -> _PendingRead:
         """See the port."""
         keys = self._of(customer_id)
-        command = _READ.command([keys.customer(customer_id), keys.request(customer_id, request_id)], [])
+        read = [keys.customer(customer_id), keys.request(customer_id, request_id), keys.ledger]
+        command = _READ.command(read, [])
         return _PendingRead(self._wire.begin(*command, script=_READ))
 
     def commit(
@@ -244,17 +232,6 @@ class RedisLedger:
         if not 0 <= shard < len(self._keys):
             raise NotFound("decision", decision_id, "this is not an id that Decide returned")
         return self._keys[shard]
-
-
-def check_shards(wire: Wire, shards: int) -> None:
-    """Compare the number of shards with what the ledger was made with, writing nothing.
-
-    Raises:
-        UnsafeLedger: they differ.
-    """
-    made_with = wire.call("GET", _SHARDS)
-    if made_with is not None and int(made_with) != shards:
-        raise UnsafeLedger(f"this ledger has {int(made_with)} shards, not {shards}; set NBA_SHARDS={int(made_with)}")
 
 
 def _record(entry: bytes) -> DecisionRecord:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from decision_service.adapters.redis.installation import check_shards
 from decision_service.adapters.redis.keys import Keys
-from decision_service.adapters.redis.ledger import check_shards
 from decision_service.adapters.redis.wire import Wire
 from decision_service.application.ports import LogEntry
 from decision_service.contract.codec import decode_entry

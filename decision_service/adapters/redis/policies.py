@@ -39,6 +39,12 @@ redis.call('INCR', KEYS[3])
 return 1
 """)
 
+# KEYS list.  ARGV length to reach
+_FILL = Script("""
+for _ = redis.call('LLEN', KEYS[1]) + 1, tonumber(ARGV[1]) do redis.call('RPUSH', KEYS[1], '') end
+return redis.call('LLEN', KEYS[1])
+""")
+
 _LATEST = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)}")
 
 _EVERYTHING = Script("""
@@ -79,7 +85,9 @@ class RedisPolicies:
                 return False
             revision, flat, policy = self._wire.run(_EVERYTHING, [_REVISION, _PROGRAMS, _POLICY], [])
             programs = {flat[i].decode(errors="replace"): flat[i + 1] for i in range(0, len(flat), 2)}
-            self._current, self._problems = snapshot(self._current, _integer(revision), programs, policy, self._history)
+            self._current, self._problems = snapshot(
+                self._current, _integer(revision), programs, policy or None, self._history
+            )
             return True
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
@@ -91,6 +99,10 @@ class RedisPolicies:
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
         return self._publish_policy(document, audit).version
+
+    def next_version(self, program: str | None) -> int:
+        """One more than there are, those of another ledger among them; see `go_on_after`."""
+        return int(self._wire.call("LLEN", _POLICY if program is None else _PROGRAM + program)) + 1
 
     def policy_versions(self) -> Sequence[PolicyVersion]:
         """Every published version of the contact policy, oldest first."""
@@ -123,6 +135,14 @@ class RedisPolicies:
             return ContactPolicy()
         return contact_policy_of(self._policy_entry(version).document, version)
 
+    def go_on_after(self, programs: Mapping[str, int], policy: int) -> None:
+        """Let the next version of each program, and of the contact policy, come after the one given; may be repeated.
+
+        The versions between are of another ledger, and not known here: their entries stay empty.
+        """
+        for key, latest in [(_PROGRAM + name, version) for name, version in programs.items()] + [(_POLICY, policy)]:
+            self._wire.run(_FILL, [key], [latest])
+
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
@@ -134,8 +154,9 @@ class RedisPolicies:
     def _program_entry(self, name: str, version: int) -> Entry:
         entry = self._entry(_PROGRAM + name, version)
         if entry is None:
+            known = len(self._history(name))
             latest = self._wire.call("LLEN", _PROGRAM + name)
-            raise unknown_version(f"program {name}", version, latest) if latest else self._unknown_program(name)
+            raise unknown_version(f"program {name}", version, latest) if known else self._unknown_program(name)
         return entry
 
     def _policy_entry(self, version: int) -> Entry:
@@ -152,14 +173,14 @@ class RedisPolicies:
             return None
         if (key, version) not in self._entries:
             text = self._wire.call("LINDEX", key, version - 1)
-            if text is None:
+            if not text:
                 return None
             self._entries[key, version] = Entry.from_json(text)
         return self._entries[key, version]
 
     def _history(self, program: str | None) -> list[bytes]:
         entries: list[bytes] = self._wire.call("LRANGE", _POLICY if program is None else _PROGRAM + program, 0, -1)
-        return entries
+        return [entry for entry in entries if entry]
 
     def _append(self, key: str, document: str, audit: Audit, draft: Program | None = None) -> Entry:
         while True:  # each round that fails is one in which another publisher succeeded
@@ -178,7 +199,7 @@ class RedisPolicies:
 
 def _readable(text: bytes | None) -> Entry | None:
     """The latest entry, None if there is none or a later release wrote it in another form: then publish anew."""
-    if text is None:
+    if not text:
         return None
     try:
         return Entry.from_json(text)

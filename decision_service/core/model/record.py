@@ -197,6 +197,8 @@ class DecisionRecord:
     rest of those that competed.
     timezone: the zone in which calendar caps and quiet hours were taken; empty if unknown.
     budget_levels: `Token.key` → what was taken of it when it was read.
+    ledger_id: whose versions `program_version` and `policy_version` are, those of `others` too; empty in records of a
+        release that gave ledgers no id.
     """
 
     # identity
@@ -234,6 +236,7 @@ class DecisionRecord:
     others: tuple[Candidate, ...] = ()
     timezone: str = ""
     budget_levels: Mapping[str, int] = field(default_factory=dict)
+    ledger_id: str = ""
 
     @property
     def probability(self) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from decision_service.core.decide import Entrant, Inputs, Scorer, decide, recheck
 from decision_service.core.guardrails.budgets import level_keys
@@ -35,7 +35,7 @@ _SCORED = frozenset({Reason.BASELINE_ONLY, Reason.NOT_STARTED, Reason.QUIET_HOUR
 
 
 class Versions(Protocol):
-    """What was published, by version. The same object each time, as bindings are remembered by identity."""
+    """What was published in one ledger, by version. The same object each time: bindings are remembered by identity."""
 
     def program_at(self, name: str, version: int) -> Program:
         """A program version; raises NotFound."""
@@ -44,6 +44,10 @@ class Versions(Protocol):
     def policy_at(self, version: int) -> ContactPolicy:
         """A version of the contact policy; raises NotFound."""
         ...
+
+
+VersionsOf: TypeAlias = Callable[[str], Versions]
+"""Id of a ledger, as its records bear it → what was published in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Simulation:
         self,
         program: Program,
         policy: ContactPolicy | None,
-        versions: Versions,
+        versions_of: VersionsOf,
         rules: Rules,
         scorer: Callable[[ModelVersion], Scorer],
         from_ms: int = 0,
@@ -85,7 +89,7 @@ class Simulation:
             scorer: a model version as it served; it may raise NotFound or ModelRejected.
             from_ms: since when the proposal is taken to be in force.
         """
-        self._program, self._policy, self._versions = program, policy, versions
+        self._program, self._policy, self._versions_of = program, policy, versions_of
         self._rules, self._scorer = rules, scorer
         self._history = OtherHistory()
         self._effects = OtherEffects(policy, from_ms) if policy is not None else None
@@ -106,9 +110,10 @@ class Simulation:
             NotFound: a version of a program, the contact policy or a model that it was made with is not known.
         """
         candidates = logged.candidates
-        published = self._versions.policy_at(logged.policy_version)
+        versions = self._versions_of(logged.ledger_id)
+        published = versions.policy_at(logged.policy_version)
         policy = self._policy or published
-        entrants = self._entrants(logged, candidates)
+        entrants = self._entrants(logged, candidates, versions)
         state = self._history.state(logged)
         if self._effects is not None:
             state = self._effects.state(state, logged, published)
@@ -126,7 +131,7 @@ class Simulation:
                 degradations=(*proposed.degradations, Reason.CAP_RACE_LOST),
                 trainable=False,
             )
-        self._history.add(logged, self._effect(logged), self._effect(proposed), reports)
+        self._history.add(logged, self._effect(logged, versions), self._effect(proposed, versions), reports)
         return Simulated(logged, proposed, other_history=state is not logged.state)
 
     def _loses_race(self, logged: DecisionRecord, inputs: Inputs, proposed: DecisionRecord) -> bool:
@@ -143,8 +148,10 @@ class Simulation:
         entrant = inputs.entrants[[e.program.name for e in inputs.entrants].index(proposed.program)]
         return recheck(fresh, proposed.program, entrant.program.action(proposed.drawn)) is not None
 
-    def _entrants(self, logged: DecisionRecord, candidates: Sequence[Candidate]) -> tuple[Entrant, ...]:
-        entrants = [Entrant(self._version(c.program, c.program_version), c.features) for c in candidates]
+    def _entrants(
+        self, logged: DecisionRecord, candidates: Sequence[Candidate], versions: Versions
+    ) -> tuple[Entrant, ...]:
+        entrants = [Entrant(self._version(c, versions), c.features) for c in candidates]
         is_new = all(c.program != self._program.name for c in candidates)
         if is_new and logged.request.programs == (ALL_PROGRAMS,):
             # It would have taken part; its features are known if those of the same service were served.
@@ -155,8 +162,10 @@ class Simulation:
                 entrants.sort(key=lambda entrant: entrant.program.name)
         return tuple(entrants)
 
-    def _version(self, name: str, version: int) -> Program:
-        return self._program if name == self._program.name else self._versions.program_at(name, version)
+    def _version(self, took_part: Candidate, versions: Versions) -> Program:
+        if took_part.program == self._program.name:
+            return self._program
+        return versions.program_at(took_part.program, took_part.program_version)
 
     def _models(self, candidates: Sequence[Candidate], entrants: Sequence[Entrant]) -> Mapping[str, Scorer | None]:
         """The model that scored; where none was asked, the one that served the program last. Where one was asked and
@@ -177,14 +186,14 @@ class Simulation:
         served_by = self._served_by.get(program)
         return self._scorer(served_by) if served_by is not None else None
 
-    def _effect(self, record: DecisionRecord) -> Effect:
+    def _effect(self, record: DecisionRecord, versions: Versions) -> Effect:
         if record.reservation is None:
             return NOTHING
         # The logged record names the version it was made with; the simulated one may be of the proposed program.
         program = (
             self._program
             if record.program == self._program.name and record.program_version == self._program.version
-            else self._versions.program_at(record.program, record.program_version)
+            else versions.program_at(record.program, record.program_version)
         )
         return Effect(reserved_contact(record, program.action(record.chosen)), record.reservation.tokens)
 
