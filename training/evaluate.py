@@ -2,8 +2,8 @@
 
 The rows must be decisions that no judged model was trained on: a holdout that is later than the training rows. Rows
 of RANDOM_CONTROL and TREATMENT are balanced once, by the precision that each gives the comparison of challenger and
-reference (`core.ope.group_balance`), and the same balance is used for every policy, so differences of values in one
-evaluation are values of differences.
+reference (`core.estimation.ope.group_balance`), and the same balance is used for every policy, so differences of values
+in one evaluation are values of differences.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from decision_service.documents.rule_language import execute, first_sentence, re
 
 
 class CelRules:
-    """`core.eligibility.Rules`. One CEL context is built per call: that costs far more than running a rule."""
+    """`core.guardrails.eligibility.Rules`. One CEL context is built per call: it costs far more than running a rule."""
 
     def evaluate(self, expressions: Sequence[str], variables: RuleVariables) -> Sequence[RuleResult]:
         """One result per expression, in order."""

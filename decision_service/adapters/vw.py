@@ -2,7 +2,7 @@
 
 Models are `--cb_explore_adf --cb_type mtr` (Bietti, Agarwal & Langford, "A Contextual Bandit Bake-off", 2021): an
 importance-weighted regression of cost on shared × action features. We read its predicted costs and do the exploration
-ourselves (`core.exploration`), so `--epsilon` has no effect on what is served.
+ourselves (`core.choice.exploration`), so `--epsilon` has no effect on what is served.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BASE_OPTIONS = "--cb_explore_adf --cb_type mtr --epsilon 0.1 --quiet"
 class VwScorer:
     """A model file, loaded for prediction only (`ports.Scorer`).
 
-    VW does not notice a truncated file: check its digest first (`artifact.load_artifact` does).
+    VW does not notice a truncated file: check its digest first (`contract.model_artifact.load_artifact` does).
     """
 
     def __init__(

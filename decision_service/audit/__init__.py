@@ -1,7 +1,8 @@
 """Did the guardrails hold? Worked out from the warehouse alone, in SQL, without the code that decides.
 
-Nothing is shared with Decide but the reading of published documents. Each module is one law, and its SQL is meant to
-be read.
+Nothing is shared with Decide but the reading of published documents: it imports the ports, `documents`, intervals and
+the warehouse's SQL engine, never the guardrails. Used by `operation`, `cli` and the demo. Each module is one law, and
+its SQL is meant to be read. Begin with `facts`, then `caps`.
 """
 
 from __future__ import annotations

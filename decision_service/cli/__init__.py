@@ -1,5 +1,8 @@
 """`nba`: every arrow of the two cycles as a command. Heavy imports happen inside commands, so `nba --help` is quick.
 
+May import everything; nothing imports it. A command is a function in the module of its subject, listed below;
+`terminal` has what all of them print with.
+
 Exit codes: 0 done, 1 the command failed or found something wrong, 2 the command line or its input is wrong,
 3 a part that is needed does not answer.
 """

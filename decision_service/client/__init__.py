@@ -7,6 +7,8 @@
 
 Every method raises what the service raised: InvalidRequest with its violations, NotFound, Conflict, Unavailable,
 Overloaded, NotBuilt. It is thread-safe; make one per process.
+
+Imports the core, the application's types, `contract` and `rpc.status`. Begin with `methods`.
 """
 
 from decision_service.client.answers import Answer, Excluded

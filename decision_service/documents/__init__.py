@@ -1,6 +1,9 @@
 """Programs and contact policies as people write them, YAML or JSON, to the core's frozen types.
 
 Every mistake of a document is told at once, with its path, line and fix; a document with mistakes gives nothing.
+
+Imports the core and the ports; used by the application, adapters, simulation, audit, `operation` and `cli`. Begin with
+`schema`, then `build`.
 """
 
 from __future__ import annotations

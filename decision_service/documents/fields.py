@@ -209,7 +209,7 @@ AttributeValue: TypeAlias = Annotated[
         {"type": ["string", "number", "boolean", "array"], "items": {"type": "string"}, "description": "A value."}
     ),
 ]
-"""`core.values.Value`."""
+"""`core.model.values.Value`."""
 
 Payload: TypeAlias = Annotated[str, PlainValidator(_payload), WithJsonSchema({"type": "object"})]
 """Canonical JSON text, from any mapping."""

@@ -20,7 +20,7 @@ _BEGIN, _END = "<!-- generated: {} -->\n", "<!-- end -->"
 
 
 def reasons_page() -> str:
-    """`docs/reasons.md`, from `core.reasons`."""
+    """`docs/reasons.md`, from `core.model.reasons`."""
     rows = "\n".join(f"| `{reason.value}` | {reason.meaning} | {reason.remedy} |" for reason in Reason)
     return (
         "# Reasons\n\n"

@@ -1,0 +1,1 @@
+"""The audit on small warehouses written by hand: what is planted is found, and nothing else."""

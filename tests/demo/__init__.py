@@ -1,0 +1,1 @@
+"""The simulated retailer, and docs/tour.md command by command."""

@@ -1,0 +1,1 @@
+"""Documents as people write them: what each becomes, and one file in `bad` for every mistake."""

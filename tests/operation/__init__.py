@@ -1,0 +1,1 @@
+"""Settings, wiring, supervision, and what is read of the past."""

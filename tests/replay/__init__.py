@@ -1,0 +1,1 @@
+"""Logged experiments: reading them, and one small one through the whole product."""

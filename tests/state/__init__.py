@@ -1,0 +1,1 @@
+"""Random histories of everything that may happen, against a small and obviously right model. Begin with `histories`."""

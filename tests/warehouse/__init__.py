@@ -1,0 +1,1 @@
+"""The loader, wherever it dies. Forms of the warehouse are in `tests/contracts`."""

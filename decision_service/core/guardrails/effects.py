@@ -43,7 +43,7 @@ def refuse_future(field: str, occurred: Sequence[Outcome | Event], now_ms: int) 
 class Effects:
     """What an outcome does at once, besides being logged and counted under its own name.
 
-    counters: further names to count it under, for `core.pauses`.
+    counters: further names to count it under, for `core.guardrails.pauses`.
     """
 
     suppressions: tuple[Suppression, ...] = ()

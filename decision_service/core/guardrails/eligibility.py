@@ -22,7 +22,7 @@ class RuleVariables:
 
     customer: the features served, with the request's context over features of the same name.
     segments: the feature named `segments`; empty if there is none.
-    live: the live features of `core.live`.
+    live: the live features of `core.guardrails.live`.
     context: what the caller sent.
     unread: the features that could not be read, be it that the caller sent some of them; `verdicts` minds them.
     """

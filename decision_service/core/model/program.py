@@ -21,7 +21,7 @@ MICROS = 1_000_000
 
 
 class Group(StrEnum):
-    """Which policy a customer's decisions come from; see `core.groups`."""
+    """Which policy a customer's decisions come from; see `core.guardrails.groups`."""
 
     TREATMENT = "TREATMENT"
     RANDOM_CONTROL = "RANDOM_CONTROL"
@@ -56,7 +56,7 @@ class CalendarUnit(StrEnum):
 
 
 class ExplorationKind(StrEnum):
-    """How predicted rewards become a distribution; see `core.exploration`."""
+    """How predicted rewards become a distribution; see `core.choice.exploration`."""
 
     EPSILON_GREEDY = "epsilon_greedy"
     SOFTMAX = "softmax"

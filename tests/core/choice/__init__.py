@@ -1,0 +1,1 @@
+"""Encoding, exploration, competition and the draw: hand-computed cases and seeded frequencies."""

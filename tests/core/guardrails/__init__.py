@@ -1,0 +1,1 @@
+"""Each guardrail by hand, and by brute force where there are few cases."""

@@ -1,0 +1,1 @@
+"""What crosses a boundary of processes comes back as it went: records, entries, artifacts of models."""

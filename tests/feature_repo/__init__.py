@@ -1,0 +1,1 @@
+"""The job of `feature_repo`: from SQL to the online store."""
