@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from decision_service.application.ports import Budgets, Clock, FeatureSource, Ledger, Moved, Pending, PolicyStore
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Budgets, Clock, FeatureSource, Ledger, Moved, Pending
 from decision_service.core.confirm import confirm, slot_lost
 from decision_service.core.decide import Entrant, Inputs
 from decision_service.core.guardrails.budgets import level_keys

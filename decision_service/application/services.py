@@ -10,15 +10,8 @@ from decision_service.application.admission import Admission
 from decision_service.application.decisions import DecisionService
 from decision_service.application.feedback import Feedback
 from decision_service.application.inquiry import Inquiry
-from decision_service.application.ports import (
-    Budgets,
-    Catalogue,
-    Clock,
-    FeatureSource,
-    Ledger,
-    PolicyStore,
-    Simulations,
-)
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Budgets, Catalogue, Clock, FeatureSource, Ledger, Simulations
 from decision_service.application.sending import Sending
 from decision_service.core.choice.draw import Draw
 from decision_service.core.guardrails.eligibility import Rules
