@@ -64,6 +64,7 @@ class Services:
             check_publishing=admission.check_publishing if admission else lambda: None,
         )
         inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
+        admit = admission.admit if admission else lambda _read, _before_ms: None
         return cls(
             DecisionService(
                 policies=policies,
@@ -74,13 +75,21 @@ class Services:
                 rules=rules,
                 clock=clock,
                 draw=draw,
-                admit=admission.admit if admission else lambda _read, _before_ms: None,
+                admit=admit,
                 accepting=accepting,
                 observe=observe,
                 explain=inquiry.explain_record,
             ),
             Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock, retention_s=retention_s),
-            Sending(policies=policies, features=features, ledger=ledger, budgets=budgets, rules=rules, clock=clock),
+            Sending(
+                policies=policies,
+                features=features,
+                ledger=ledger,
+                budgets=budgets,
+                rules=rules,
+                clock=clock,
+                admit=admit,
+            ),
             inquiry,
             administration,
             CheckedSimulations(simulator, administration.surroundings),
