@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -81,3 +82,12 @@ def test_programs_go_live_whatever_else_takes_long(
         time.sleep(0.005)
     assert not features.let_go.is_set()
     publisher.close()
+
+
+def test_every_figure_of_a_worker_is_documented(settings: Settings, policies: RedisPolicies) -> None:
+    """What a worker reports has its row in docs/operations.md, and no row is of something else."""
+    assert policies.current().revision >= 0
+    [report] = bootstrap.open_signals(settings).processes(time.time_ns() // 1_000_000).values()
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page.partition("| key | what |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(report)
