@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cel
 
 from decision_service.core.guardrails.eligibility import RuleFailure, RuleResult, RuleVariables
-from decision_service.documents.rule_language import execute, first_sentence, reads
+from decision_service.documents.rules.rule_language import execute, first_sentence, reads
 
 
 class CelRules:

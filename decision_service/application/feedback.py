@@ -98,10 +98,9 @@ class Feedback:
         self, record: DecisionRecord, status: ActivationStatus, sent_ms: int, now_ms: int, detail: str
     ) -> ActivationResult:
         customer_id, reserved = record.request.customer_id, self._reserved(record)
-        known = self._ledger.dealings(customer_id, record.decision_id)
-        before = tuple(known.reported)
         for _ in range(MAX_ATTEMPTS):
-            held = known.state.contact(record.decision_id)
+            known = self._ledger.dealings(customer_id, record.decision_id)
+            before, held = tuple(known.reported), known.state.contact(record.decision_id)
             # What became of a message that was sent in time is not late, whenever it becomes known.
             late = SENT.isdisjoint(before) and _is_late(record, sent_ms, now_ms)
             reported = report(reserved, held, before, status, sent_ms)
@@ -113,7 +112,6 @@ class Feedback:
             found = tuple(self._ledger.activate(activation, reported.contact, before))
             if found == before:
                 return ActivationResult(False, late, reported.contradicts)
-            before = found
         raise Overloaded(f"decision {record.decision_id!r} is being reported on too often at once")
 
     def _reserved(self, record: DecisionRecord) -> Contact | None:
@@ -190,11 +188,11 @@ class Feedback:
 
 def release_stopped(ledger: Ledger, budgets: Budgets, change: Change) -> None:
     """Give back what revoked reservations hold of budgets; where that fails it comes back when their leases lapse."""
-    for stop in change.confirmations:
+    for contact in change.contacts:
         with suppress(NotFound, Unavailable):
-            reservation = ledger.record(stop.decision_id).reservation
+            reservation = ledger.record(contact.decision_id).reservation
             if reservation is not None and reservation.tokens:
-                budgets.release(stop.decision_id, reservation.tokens)
+                budgets.release(contact.decision_id, reservation.tokens)
 
 
 def _is_late(record: DecisionRecord, sent_ms: int, now_ms: int) -> bool:

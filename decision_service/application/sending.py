@@ -7,16 +7,15 @@ from contextlib import suppress
 from dataclasses import replace
 
 from decision_service.application.policy_store import PolicyStore
-from decision_service.application.ports import Budgets, Clock, FeatureSource, Ledger, LedgerRead, Moved, Pending
+from decision_service.application.ports import Budgets, Clock, Dealings, FeatureSource, Ledger, LedgerRead, Pending
 from decision_service.core.confirm import confirm, slot_lost
 from decision_service.core.decide import Entrant, Inputs
-from decision_service.core.guardrails.budgets import level_keys
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.core.model.customer import Contact, ContactStatus
 from decision_service.core.model.errors import InvalidRequest, NotFound, Overloaded, Unavailable
 from decision_service.core.model.program import Action, Program
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import DecisionRecord, Exclusion, FeatureStatus, ServedFeatures
+from decision_service.core.model.record import DecisionRecord, FeatureStatus, ServedFeatures
 from decision_service.core.model.sending import Change, Confirmation, Verdict
 
 MAX_ATTEMPTS = 16
@@ -59,30 +58,46 @@ class Sending:
         customer_id = record.request.customer_id
         features = self._begin(program, customer_id, now_ms)
         self._admit(self._ledger.begin_read(customer_id, record.request.request_id).result(), now_ms)
-        known = self._ledger.dealings(customer_id, decision_id)
-        if known.stopped is not None:
-            return known.stopped
-        keys = level_keys(published.policy, program, now_ms) if program is not None else ()
-        levels = self._budgets.begin_levels(keys, now_ms).result() if keys else {}
         served = ServedFeatures(FeatureStatus.UNAVAILABLE) if features is None else features.result()
         entrants = () if program is None else (Entrant(program, served),)
-        inputs = Inputs(record.request, entrants, published.policy, known.state, now_ms, levels)
         action = _action(program, record.chosen)
         for _ in range(MAX_ATTEMPTS):
-            held = inputs.state.contact(decision_id)
-            lost = slot_lost(record, held, known.reported, now_ms)
-            if lost is not None and lost.reason is Reason.ALREADY_REPORTED:
-                return _stop(record, lost, now_ms)  # nothing is freed: the report has done that, or it was sent
-            said = confirm(record, inputs, action, self._rules) if lost is None else _stop(record, lost, now_ms)
-            change = _change(held, said)
-            moved = self._ledger.change(customer_id, change, inputs.state.version) if change is not None else None
-            if not isinstance(moved, Moved):
-                if change is not None and said.verdict is Verdict.STOP and record.reservation.tokens:
+            known = self._ledger.dealings(customer_id, decision_id)
+            held = known.state.contact(decision_id)
+            inputs = Inputs(record.request, entrants, published.policy, known.state, now_ms)
+            said, change = self._judged(record, inputs, action, held, known)
+            if change is None:
+                return said
+            if self._ledger.change(customer_id, change, known.state.version) is None:
+                if change.contacts and record.reservation.tokens:
                     with suppress(Unavailable):
                         self._budgets.release(decision_id, record.reservation.tokens)
                 return said
-            inputs = replace(inputs, state=moved.state)
         raise Overloaded(f"too much happens to customer {customer_id!r} at once; ask again")
+
+    def _judged(
+        self, record: DecisionRecord, inputs: Inputs, action: Action | None, held: Contact | None, known: Dealings
+    ) -> tuple[Confirmation, Change | None]:
+        """The answer, and what it changes and logs."""
+        now_ms = inputs.now_ms
+        if known.stopped is not None:
+            # Who asks does not send: a slot that was held in case it was on its way is free.
+            is_held = held is not None and held.status is ContactStatus.RESERVED and not known.reported
+            return known.stopped, _freed(held, ContactStatus.REVOKED) if is_held else None
+        lost = slot_lost(record, held, known.reported, now_ms)
+        if lost is None:
+            said = confirm(record, inputs, action, self._rules)
+            if said.verdict is Verdict.WAIT:
+                return said, None
+            if said.verdict is Verdict.GO:
+                return said, Change(confirmations=(said,))
+            return said, _freed(held, ContactStatus.REVOKED, said)
+        said = Confirmation(
+            record.decision_id, record.request.customer_id, Verdict.STOP, now_ms, lost.reason, lost.detail
+        )
+        if lost.reason is Reason.ALREADY_REPORTED or (held is not None and held.is_pending(now_ms)):
+            return said, None  # it was sent, or given up, or its report may be under way
+        return said, _freed(held, ContactStatus.LAPSED, said)
 
     def _begin(self, program: Program | None, customer_id: str, now_ms: int) -> Pending[ServedFeatures] | None:
         try:
@@ -95,15 +110,5 @@ def _action(program: Program | None, action_id: str) -> Action | None:
     return None if program is None else next((a for a in program.actions if a.id == action_id), None)
 
 
-def _stop(record: DecisionRecord, why: Exclusion, now_ms: int) -> Confirmation:
-    return Confirmation(record.decision_id, record.request.customer_id, Verdict.STOP, now_ms, why.reason, why.detail)
-
-
-def _change(held: Contact | None, said: Confirmation) -> Change | None:
-    """What an answer changes and logs; a WAIT neither."""
-    if said.verdict is Verdict.WAIT:
-        return None
-    if said.verdict is Verdict.GO or held is None:
-        return Change(confirmations=(said,))
-    status = ContactStatus.LAPSED if said.reason is Reason.LEASE_LAPSED else ContactStatus.REVOKED
-    return Change(contacts=(replace(held, status=status),), confirmations=(said,))
+def _freed(held: Contact | None, status: ContactStatus, *said: Confirmation) -> Change:
+    return Change(contacts=() if held is None else (replace(held, status=status),), confirmations=said)

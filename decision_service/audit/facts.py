@@ -45,7 +45,9 @@ WITH sent AS (
 freed AS (
     SELECT decision_id, min(log_sequence) AS freed_sequence FROM (
         SELECT decision_id, log_sequence FROM activations WHERE status IN ('FAILED', 'SKIPPED')
-        UNION ALL SELECT decision_id, log_sequence FROM confirmations WHERE verdict = 'STOP'
+        UNION ALL
+        SELECT k.decision_id, k.log_sequence FROM confirmations AS k JOIN decisions AS d USING (decision_id)
+        WHERE k.verdict = 'STOP' AND (k.asked OR coalesce(d.send_planned_at_ms, 0) > k.at_ms)
     ) GROUP BY decision_id
 ),
 decided AS (

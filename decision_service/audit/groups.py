@@ -76,7 +76,7 @@ SELECT
     END AS expected
 FROM buckets AS b
 LEFT JOIN bucket_ranges AS r
-    ON r.program = b.program AND r.version = b.program_version
+    ON r.ledger = b.ledger AND r.program = b.program AND r.version = b.program_version
     AND b.bucket >= r.first_bucket AND b.bucket < r.end_bucket
 """
 

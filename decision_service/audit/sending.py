@@ -14,7 +14,7 @@ from decision_service.audit.report import Section
 from decision_service.audit.suppressions import HISTORY, IN_FORCE, in_spite
 
 CONFIRMATIONS = """
-SELECT decision_id, verdict, reason, at_ms, until_ms, log_sequence FROM confirmations
+SELECT decision_id, verdict, reason, at_ms, until_ms, log_sequence FROM confirmations WHERE asked
 """
 
 # The latest answer before the message went out; a GO covers it while it holds.
@@ -29,11 +29,13 @@ WHERE c.judged AND c.sent_ms IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY c.decision_id ORDER BY k.log_sequence DESC NULLS LAST) = 1
 """
 ASKED = """
-SELECT decision_id, customer_id, channel, confirmed_ms AS moment_ms, confirmed_sequence AS log_sequence
+SELECT
+    decision_id, customer_id, channel, confirmed_ms AS moment_ms, confirmed_sequence AS log_sequence, FALSE AS by_time
 FROM sent WHERE confirmed
 """
 UNASKED = """
-SELECT decision_id, customer_id, channel, sent_ms AS moment_ms, reported_sequence AS log_sequence, verdict
+SELECT
+    decision_id, customer_id, channel, sent_ms AS moment_ms, reported_sequence AS log_sequence, TRUE AS by_time, verdict
 FROM sent WHERE NOT confirmed
 """
 STOPPED = "SELECT * FROM sent WHERE verdict = 'STOP' ORDER BY sent_ms, decision_id"

@@ -43,7 +43,7 @@ latest AS (
     FROM moments AS m
     JOIN entries AS e
         ON e.customer_id = m.customer_id AND e.channel IN ('*', m.channel) AND e.log_sequence < m.log_sequence
-        AND e.at_ms <= m.moment_ms
+        AND (NOT m.by_time OR e.at_ms <= m.moment_ms)
     QUALIFY row_number() OVER (PARTITION BY m.decision_id, e.channel, e.holds ORDER BY e.log_sequence DESC) = 1
 )
 SELECT * FROM latest
@@ -51,10 +51,14 @@ WHERE kind = 'SUPPRESS' AND (until_ms IS NULL OR until_ms > moment_ms)
 QUALIFY row_number() OVER (PARTITION BY decision_id ORDER BY entry_sequence) = 1
 ORDER BY moment_ms, decision_id
 """
-"""Of `moments` (decision_id, customer_id, channel, moment_ms, log_sequence), those of a suppressed channel."""
+"""Of `moments` (decision_id, customer_id, channel, moment_ms, log_sequence, by_time), those of a suppressed channel.
+
+The order of the log tells what the service knew; `by_time`: of what was done elsewhere, the time tells more.
+"""
 
 DECIDED = """
-SELECT decision_id, customer_id, channel, decided_at_ms AS moment_ms, log_sequence FROM contacts WHERE judged
+SELECT decision_id, customer_id, channel, decided_at_ms AS moment_ms, log_sequence, FALSE AS by_time
+FROM contacts WHERE judged
 """
 
 # Which suppressions an outcome brought follows from the policy in force when it was received.

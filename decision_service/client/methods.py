@@ -135,7 +135,12 @@ class DecisionClient:
 
     def confirm_send(self, decision_id: str) -> Sendable:
         """Whether a decided contact may be sent now; ask just before sending. For what quiet hours queued it must be
-        asked. May be asked again: a STOP stays, a GO is judged anew."""
+        asked. May be asked again: a STOP stays, a GO is judged anew.
+
+        Raises:
+            NotFound: beyond the ledger's retention. InvalidRequest: it decided for NO_ACTION.
+            Unavailable: do not send, ask again.
+        """
         message = build(pb.ConfirmSendRequest, decision_id=decision_id)
         return confirmation_from_pb(decision_id, self._calls.call(lambda s: s.decisions.ConfirmSend, message))
 

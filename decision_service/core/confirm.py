@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from decision_service.core.decide import Entrant, Inputs, withheld
@@ -13,8 +13,10 @@ from decision_service.core.guardrails.shrink import shrink_to
 from decision_service.core.model.customer import Contact, ContactStatus
 from decision_service.core.model.program import Action, Group
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import ActivationStatus, DecisionRecord, Exclusion, Token
+from decision_service.core.model.record import ActivationStatus, DecisionRecord, Exclusion
 from decision_service.core.model.sending import Confirmation, Verdict
+
+_REPORTED = frozenset(ContactStatus) - {ContactStatus.RESERVED, ContactStatus.REVOKED, ContactStatus.LAPSED}
 
 GO_HOLDS_MS = 60_000
 """A GO holds for so long: what happens to the customer between asking and sending cannot be known to either side."""
@@ -30,6 +32,8 @@ def slot_lost(
     assert record.reservation is not None
     if reported:
         return Exclusion(record.chosen, Reason.ALREADY_REPORTED, reported[-1].value)
+    if held is not None and held.status in _REPORTED:
+        return Exclusion(record.chosen, Reason.ALREADY_REPORTED, held.status.value)
     if held is not None and held.status is ContactStatus.REVOKED:
         return Exclusion(record.chosen, Reason.SUPPRESSED)
     if held is None or held.status is ContactStatus.LAPSED or now_ms > record.reservation.lease_expires_at_ms:
@@ -40,8 +44,8 @@ def slot_lost(
 def confirm(record: DecisionRecord, inputs: Inputs, action: Action | None, rules: Rules) -> Confirmation:
     """What is to be answered about a contact whose slot is held.
 
-    inputs: of now, with the program as it is published now as the only entrant, or none if it is not; the state and
-    the budget levels with the contact's own slot and tokens in them. action: as that program has it; None without.
+    inputs: of now, with the program as it is published now as the only entrant, or none if it is not; the state with
+    the contact's own slot in it. action: as that program has it; None without.
     """
     assert record.reservation is not None
     now_ms, until_ms = inputs.now_ms, record.reservation.lease_expires_at_ms
@@ -49,27 +53,19 @@ def confirm(record: DecisionRecord, inputs: Inputs, action: Action | None, rules
     if not inputs.entrants or action is None:
         return replace(said, reason=Reason.WITHDRAWN, detail=record.chosen if inputs.entrants else record.program)
     [entrant] = inputs.entrants
-    inputs = replace(
-        inputs,
-        state=inputs.state.without(record.decision_id),
-        budget_levels=_without(inputs.budget_levels, record.reservation.tokens),
-    )
+    inputs = replace(inputs, state=inputs.state.without(record.decision_id))
     if blocked := _blocked(inputs, entrant):
         return replace(said, reason=blocked)
     live = live_values(entrant.program, inputs.state, now_ms)
     variables = RuleVariables.of(entrant.features.values, live, inputs.request.context, entrant.features.unread)
-    guardrails = inputs.guardrails(entrant, lease_ms=until_ms - now_ms)
+    guardrails = inputs.guardrails(entrant, held_until_ms=until_ms)
     verdict = shrink_to(entrant.program, action, rules, variables, guardrails, now_ms)
     if isinstance(verdict, Exclusion):
         return replace(said, reason=verdict.reason, detail=verdict.detail)
-    if verdict.queued:
-        later = verdict.span.from_ms <= until_ms
-        return replace(
-            said,
-            verdict=Verdict.WAIT if later else Verdict.STOP,
-            reason=Reason.QUIET_HOURS,
-            until_ms=verdict.span.from_ms if later else None,
-        )
+    # Not before it was to be sent, whatever has become of the quiet hours: its slot and its tokens are those of then.
+    from_ms = max(verdict.span.from_ms, record.reservation.send_at_ms or 0)
+    if from_ms > now_ms:
+        return replace(said, verdict=Verdict.WAIT, reason=Reason.QUIET_HOURS, until_ms=from_ms)
     return replace(said, verdict=Verdict.GO, until_ms=min(now_ms + GO_HOLDS_MS, until_ms, verdict.span.until_ms))
 
 
@@ -79,8 +75,3 @@ def _blocked(inputs: Inputs, entrant: Entrant) -> Reason | None:
     )
     # A group that changed since does not stop what its draw decided; a holdout does: it is not contacted.
     return withheld(Group.HOLDOUT if group is Group.HOLDOUT else Group.TREATMENT, entrant.program, entrant.features)
-
-
-def _without(levels: Mapping[str, int], tokens: Sequence[Token]) -> dict[str, int]:
-    own = {token.key: token.amount for token in tokens}
-    return {key: level - own.get(key, 0) for key, level in levels.items()}

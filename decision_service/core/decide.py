@@ -106,9 +106,9 @@ class Inputs:
     now_ms: int
     budget_levels: Mapping[str, int] = field(default_factory=dict)
 
-    def guardrails(self, entrant: Entrant, now_ms: int | None = None, lease_ms: int | None = None) -> Guardrails:
-        """What the contact policy and one program say of the customer; as of `now_ms`, and for the program's lease, by
-        default."""
+    def guardrails(self, entrant: Entrant, now_ms: int | None = None, held_until_ms: int | None = None) -> Guardrails:
+        """What the contact policy and one program say of the customer; as of `now_ms` by default, and of a contact that
+        is not decided yet."""
         return Guardrails(
             entrant.program,
             self.policy,
@@ -117,7 +117,7 @@ class Inputs:
             self.state,
             self.now_ms if now_ms is None else now_ms,
             self.budget_levels,
-            lease_ms,
+            held_until_ms,
             entrant.features.unread,
         )
 

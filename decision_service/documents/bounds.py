@@ -13,8 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.values import MAX_VALUES
 from decision_service.documents.checks import RULES, Mistake, select, texts
-from decision_service.documents.rule_cost import MAX_RULE_MS, MAX_RULES_MS, estimate
-from decision_service.documents.rule_language import check_rule
+from decision_service.documents.rules.rule_cost import MAX_RULE_MS, MAX_RULES_MS, estimate
+from decision_service.documents.rules.rule_language import check_rule
 from decision_service.documents.source import Data
 from decision_service.documents.times import Window
 

@@ -13,7 +13,7 @@ from decision_service.core.guardrails.live import live_names
 from decision_service.core.model.program import GroupShares, Program, RewardDefinition
 from decision_service.core.model.values import NO_ACTION
 from decision_service.documents.fields import Share, nearest
-from decision_service.documents.rule_language import members
+from decision_service.documents.rules.rule_language import members
 from decision_service.documents.source import Data, Location, path
 
 Mistake: TypeAlias = tuple[Location, str]

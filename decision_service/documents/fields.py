@@ -21,7 +21,7 @@ from decision_service.core.model.customer import ALL_CHANNELS
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import ALL_CAPS, MICROS
 from decision_service.core.model.values import MAX_ID_LENGTH
-from decision_service.documents.rule_language import check_rule
+from decision_service.documents.rules.rule_language import check_rule
 
 MAX_MONEY = 1_000_000_000
 """Most money that can be written: its millionths are still exact in the floating point of JSON and of Redis."""

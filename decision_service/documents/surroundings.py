@@ -9,7 +9,7 @@ from decision_service.core.guardrails.live import live_names
 from decision_service.core.model.program import ContactPolicy
 from decision_service.documents.checks import RULES, Mistake, counting, declared_context, texts
 from decision_service.documents.fields import nearest
-from decision_service.documents.rule_language import members
+from decision_service.documents.rules.rule_language import members
 from decision_service.documents.source import Data
 
 

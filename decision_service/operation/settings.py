@@ -45,7 +45,7 @@ class Settings(BaseSettings):
 
     feature_repo: Path = Field(REPOSITORY / "feature_repo", description="Folder of Feast definitions and feature SQL.")
     feature_deadline_ms: int = Field(
-        20,
+        50,
         ge=1,
         description="Longest wait for one feature read, from when the request arrived; an answer that is there counts.",
     )

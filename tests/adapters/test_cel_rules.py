@@ -10,7 +10,7 @@ import pytest
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.core.guardrails.eligibility import RuleFailure, RuleVariables
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.documents.rule_language import MAX_RULE_LENGTH, check_rule, members
+from decision_service.documents.rules.rule_language import MAX_RULE_LENGTH, check_rule, members
 
 VARIABLES = RuleVariables.of(
     features={"age": 40, "tier": "gold", "spend": 12.5, "zip": None, "segments": ("vip", "new"), "device": "web"},

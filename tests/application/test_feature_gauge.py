@@ -35,7 +35,7 @@ def test_every_decision_is_told_of() -> None:
         catalogue=world.catalogue,
         rules=CelRules(),
         clock=world.clock,
-        entropy=lambda: 0.0,
+        draw=lambda _: 0.0,
         observe=gauge.add,
     )
     world.service = services.decisions

@@ -189,6 +189,49 @@ def test_a_stop_frees_slot_and_tokens_and_stays(world: World) -> None:
     assert world.decide("r2", customer="other").chosen == "mail"  # the budget's only token
 
 
+def test_a_go_that_was_given_keeps_its_slot(world: World) -> None:
+    """The customer's word comes after it: the message may be on its way, so nothing takes its place under the cap."""
+    world.policies.publish_policy(POLICY, AUDIT)
+    record = world.decide()
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.GO, None)
+    unsubscribe(world)
+    assert {e.reason for e in world.decide("r2").exclusions} == {Reason.SUPPRESSED_BY_OUTCOME, Reason.FREQUENCY_CAP}
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.STOP, Reason.SUPPRESSED_BY_OUTCOME)
+    assert world.decide("r3").chosen == "text"  # who asks again does not send
+
+
+def test_nothing_is_sent_before_its_time(world: World) -> None:
+    """Though quiet hours are gone from the policy: its slot and its tokens are those of the morning."""
+    record = queued(world)
+    world.policies.publish_policy("caps: []", AUDIT)
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.WAIT, Reason.QUIET_HOURS)
+    until_sending(world, record)
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.GO, None)
+
+
+def test_after_the_lease_a_report_may_be_under_way(world: World) -> None:
+    """For a minute the slot is held, whoever asks."""
+    world.policies.publish_policy(POLICY, AUDIT)
+    record = world.decide()
+    world.clock.advance(601)
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.STOP, Reason.LEASE_LAPSED)
+    assert {e.reason for e in world.decide("r2").exclusions} == {Reason.FREQUENCY_CAP}
+    assert not world.feedback.report_activation(
+        record.decision_id, ActivationStatus.SENT, record.decided_at_ms + 599_000
+    ).late
+
+
+def test_a_paced_budget_does_not_stop_who_holds_its_token(world: World) -> None:
+    """The token was taken when the pace allowed it."""
+    paced = "budgets: [{id: even, limit: 2, per: day, pace: even}]\n"
+    world.policies.publish_program(PROGRAM + paced, AUDIT)
+    record = world.decide()
+    other = world.decide("r2", customer="other")
+    assert record.is_contact
+    assert other.is_contact
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.GO, None)
+
+
 def test_what_was_sent_in_spite_of_a_stop_counts(world: World) -> None:
     """The truth is logged, and the cap sees it."""
     world.policies.publish_policy(POLICY, AUDIT)

@@ -61,7 +61,8 @@ def test_everything_of_one_customer_is_told_in_order(world: World) -> None:
         (Kind.EVENT, "", "", ""),
         (Kind.REPORT, "p", "email", first),
         (Kind.OUTCOME, "", "email", first),
-        (Kind.SUPPRESSION, "", "sms", ""),
+        (Kind.PREFERENCE, "", "", ""),
+        (Kind.PREFERENCE, "", "sms", ""),
         (Kind.DECISION, "q", "email", third),
         (Kind.OPEN, "q", "email", third),
         (Kind.PAUSE, "p", "", ""),
@@ -73,7 +74,8 @@ def test_everything_of_one_customer_is_told_in_order(world: World) -> None:
         "page_view",
         "mail of p was reported BOUNCED: mailbox full",
         "dismiss, value 2.5 on email",
-        "channel 'sms' suppressed since 2023-11-15 00:16:20 UTC for good: asked by phone (SUPPRESSED)",
+        "paused: action p/mail, until 2023-11-17 22:16:20 UTC: bored",
+        "no contact on sms, for good: asked by phone",
         "q version 1 chose letter on email (probability 0.5000, TREATMENT, uniform): FEATURES_STALE, MODEL_MISSING",
         "letter of q on email may still be sent, until 2023-11-15 00:27:20 UTC",
         "mail of p paused until 2023-11-17 22:16:20 UTC by 'bored'",
@@ -93,7 +95,7 @@ def test_what_is_not_loaded_yet_is_told_by_the_ledger(world: World) -> None:
     ]
     assert lines[0].text == "mail of p on email is BOUNCED in the ledger, not in the warehouse yet"
     kinds = {line.kind for line in timeline(warehouse, None, "c").lines}
-    assert kinds == {Kind.DECISION, Kind.REPORT, Kind.OUTCOME, Kind.EVENT}
+    assert kinds == {Kind.DECISION, Kind.REPORT, Kind.OUTCOME, Kind.PREFERENCE, Kind.EVENT}
     assert timeline(warehouse, None, "nobody").lines == ()
 
 

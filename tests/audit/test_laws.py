@@ -8,6 +8,7 @@ from decision_service.core.model.reasons import Reason
 
 LAWS = {
     Reason.NO_CONSENT: "consent",
+    Reason.SUPPRESSED: "suppression",
     Reason.SUPPRESSED_BY_OUTCOME: "suppression",
     Reason.QUIET_HOURS: "quiet hours",
     Reason.TIMEZONE_UNKNOWN: "quiet hours",
@@ -23,7 +24,9 @@ NO_LAW = {
     Reason.NOT_STARTED: "dates of the document, which replay looks at again",
     Reason.EXPIRED: "as what has not started",
     Reason.CHANNEL_NOT_REQUESTED: "the caller's wish, not a guardrail",
-    Reason.SUPPRESSED: "what is done by hand is not in the warehouse",
+    Reason.WITHDRAWN: "the state of a document, which replay looks at again",
+    Reason.LEASE_LAPSED: "says that a guardrail held",
+    Reason.ALREADY_REPORTED: "says that a guardrail held",
     Reason.CAP_RACE_LOST: "says that a guardrail held",
     Reason.FEATURES_MISSING: "says what was known",
     Reason.FEATURES_STALE: "says what was known",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decision_service.application.ports import EntryKind
+from decision_service.application.ports import EntryKind, LogBody
 from decision_service.contract import codec, messages, record_messages
 from decision_service.contract.pb import record_pb2, types_pb2
 from decision_service.core.model.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
@@ -35,6 +35,7 @@ from decision_service.core.model.record import (
     Token,
     digest_body,
 )
+from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 int64 = st.integers(-(2**63), 2**63 - 1)
@@ -100,6 +101,7 @@ candidates = st.builds(
 records = st.builds(
     DecisionRecord,
     decision_id=text,
+    ledger_id=text,
     request=requests,
     body_digest=text,
     decided_at_ms=int64,
@@ -132,7 +134,38 @@ records = st.builds(
     budget_levels=st.dictionaries(text, int64, max_size=2),
 )
 activations = st.builds(
-    Activation, text, text, st.sampled_from(ActivationStatus), int64, int64, detail=text, late=st.booleans()
+    Activation,
+    text,
+    text,
+    st.sampled_from(ActivationStatus),
+    int64,
+    int64,
+    detail=text,
+    late=st.booleans(),
+    contradicts=st.none() | st.sampled_from(ActivationStatus),
+)
+confirmations = st.builds(
+    Confirmation,
+    text,
+    text,
+    st.sampled_from(Verdict),
+    int64,
+    reason=st.none() | st.sampled_from(Reason),
+    detail=text,
+    until_ms=st.none() | int64,
+    asked=st.booleans(),
+)
+preferences = st.builds(
+    Preference,
+    text,
+    st.sampled_from(PreferenceKind),
+    text,
+    int64,
+    reason=st.none() | st.sampled_from(Reason),
+    until_ms=st.none() | int64,
+    author=text,
+    note=text,
+    outcome_id=text,
 )
 outcomes = st.builds(
     Outcome, text, text, text, int64, int64, value=finite, decision_id=text, channel=text, attributes=values
@@ -159,8 +192,8 @@ def test_a_record_survives_encoding(record: DecisionRecord) -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.one_of(records, activations, outcomes, events))
-def test_a_log_entry_survives_encoding(body: codec.Entry) -> None:
+@given(st.one_of(records, activations, outcomes, events, confirmations, preferences))
+def test_a_log_entry_survives_encoding(body: LogBody) -> None:
     """decode_entry gives back the body and names its kind."""
     kind, decoded = codec.decode_entry(codec.encode_entry(body))
     expected = {
@@ -168,6 +201,8 @@ def test_a_log_entry_survives_encoding(body: codec.Entry) -> None:
         Activation: EntryKind.ACTIVATIONS,
         Outcome: EntryKind.OUTCOMES,
         Event: EntryKind.EVENTS,
+        Confirmation: EntryKind.CONFIRMATIONS,
+        Preference: EntryKind.CONTACT_PREFERENCES,
     }
     assert kind is expected[type(body)]
     assert typed(decoded) == typed(body)
@@ -196,8 +231,8 @@ def test_no_field_is_left_out_of_the_law() -> None:
                 look(inner)
 
     @settings(deadline=None, max_examples=150, database=None, derandomize=True)
-    @given(st.one_of(records, activations, outcomes, events))
-    def collect(body: codec.Entry) -> None:
+    @given(st.one_of(records, activations, outcomes, events, confirmations, preferences))
+    def collect(body: LogBody) -> None:
         look(body)
 
     collect()

@@ -59,6 +59,7 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
         "predicted_rewards": [0.2, None], "apprentice_probabilities": [None, None],
         "exclusions": [{"action": "sms_b", "reason": "FREQUENCY_CAP", "detail": "weekly"}],
         "features_status": "SERVED", "feature_times_json": f'{{"profile":{T0 - 1000}}}', "stale_views": ["orders"],
+        "features_unread": [],
         "context_json": '{"page":"home","vip":null}', "live_json": '{"views_1d":2}', "requested_channels": [],
         "draw": 0.1, "drawn": "email_a", "send_at": None, "degradations": ["FEATURES_STALE"], "trainable": True,
         "encoding_digest": "abc", "timings_json": '{"total":120}', "log_shard": 0, "log_sequence": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.documents import parse_program, stored_program
-from decision_service.documents.rule_cost import MAX_RULE_MS, estimate
+from decision_service.documents.rules.rule_cost import MAX_RULE_MS, estimate
 
 PROGRAM = """
 name: p

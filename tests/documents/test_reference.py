@@ -16,7 +16,7 @@ from decision_service.core.model.program import ContactPolicy
 from decision_service.core.model.reasons import Reason
 from decision_service.documents import build, parse_contact_policy, parse_program
 from decision_service.documents.reference import keys, programs_page, reasons_page, schema_files
-from decision_service.documents.rule_language import check_rule
+from decision_service.documents.rules.rule_language import check_rule
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import read
 from decision_service.documents.violations import model_of

@@ -13,7 +13,7 @@ from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import Installation
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group
 from decision_service.simulation.proposal import check
-from decision_service.simulation.versions import KnownVersions, VersionsByLedger, WarehouseVersions
+from decision_service.simulation.versions import KnownVersions, VersionsByLedger, WarehouseVersions, latest_program
 from decision_service.warehouse.tables import rows_from
 from decision_service.warehouse.versions import copy_versions
 from tests.simulation.market import NEWS, POLICY, SERVICE
@@ -22,7 +22,7 @@ AUDIT = Audit("test", 0)
 
 
 @pytest.fixture
-def copies() -> WarehouseVersions:
+def warehouse() -> MemoryWarehouse:
     """Two versions of the program `news` and one of the contact policy, as `nba join` copies them."""
     warehouse, published = MemoryWarehouse(), {"author": "a", "published_at": datetime.now(UTC), "note": ""}
     later = NEWS.replace("limit: 12", "limit: 20")
@@ -34,18 +34,24 @@ def copies() -> WarehouseVersions:
     warehouse.append("program_versions", rows_from("program_versions", programs))
     policies = [{"version": 1, "document": POLICY, **published}]
     warehouse.append("contact_policy_versions", rows_from("contact_policy_versions", policies))
+    return warehouse
+
+
+@pytest.fixture
+def copies(warehouse: MemoryWarehouse) -> WarehouseVersions:
+    """What it says of versions."""
     return WarehouseVersions(warehouse)
 
 
-def test_the_warehouse_has_copies(copies: WarehouseVersions) -> None:
+def test_the_warehouse_has_copies(copies: WarehouseVersions, warehouse: MemoryWarehouse) -> None:
     """Of every version; version 0 of the contact policy is the empty one."""
     assert [copies.program_at("news", version).budgets[0].limit for version in (1, 2)] == [12, 20]
     assert copies.program_at("news", 2).version == 2
     assert copies.program_at("news", 1).groups.ranges == ()
     dealt = (BucketRange(Group.HOLDOUT, 0, 5_000), BucketRange(Group.TREATMENT, 5_000, 10_000))
     assert copies.program_at("news", 2).groups.ranges == dealt
-    assert copies.latest("news") == copies.program_at("news", 2)
-    assert copies.latest("unheard_of") is None
+    assert latest_program(warehouse, "news") == copies.program_at("news", 2)
+    assert latest_program(warehouse, "unheard_of") is None
     assert {cap.id for cap in copies.policy_at(1).caps} == {"four_a_week", "two_a_day", "one_sms_at_a_time"}
     assert copies.policy_at(0) == ContactPolicy()
     with pytest.raises(NotFound, match="nba join"):
@@ -54,11 +60,11 @@ def test_the_warehouse_has_copies(copies: WarehouseVersions) -> None:
         copies.policy_at(2)
 
 
-def test_a_proposal_has_the_groups_that_it_would_get(copies: WarehouseVersions) -> None:
+def test_a_proposal_has_the_groups_that_it_would_get(warehouse: MemoryWarehouse) -> None:
     """Following the latest version; those of a first version where there is none."""
     document = NEWS + "groups: {treatment: 60%, holdout: 40%}"
     proposal = check(document, "", 0, 1)
-    dealt = proposal.after(copies.latest("news")).program.groups.ranges
+    dealt = proposal.after(latest_program(warehouse, "news")).program.groups.ranges
     assert dealt == (
         BucketRange(Group.TREATMENT, 5_000, 10_000),
         BucketRange(Group.TREATMENT, 4_000, 5_000),

@@ -12,7 +12,8 @@ from decision_service.core.guardrails.pauses import paused
 from decision_service.core.guardrails.shrink import Feasible, Guardrails
 from decision_service.core.model.customer import CustomerState
 from decision_service.core.model.record import Exclusion
-from tests.state.model import Customer, Document, Fits, Model, Objection
+from tests.state.model import Model
+from tests.state.sendings import Customer, Document, Fits, Objection
 
 LEASE = 600_000
 

@@ -37,8 +37,9 @@ from decision_service.core.model.values import NO_ACTION, ValueType
 from tests.state.agreement import compare
 from tests.state.calendars import DAY, HOUR, MINUTE, STARTS
 from tests.state.forms import Forms
-from tests.state.model import GRACE, Customer, Document, Fits, Key, Model, Objection, Sending
+from tests.state.model import Model
 from tests.state.published import CUSTOMERS, SERVICE, asked, channels, customers, draws, policies, programs
+from tests.state.sendings import GRACE, Customer, Document, Fits, Key, Objection, Sending
 from tests.state.truth import overspent, violations
 
 AUDIT = Audit("test", 0)
@@ -54,7 +55,7 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        ledger, self.budgets, self.close = self.forms.open()
+        ledger, self.budgets, self.teardown = self.forms.open()  # type: ignore[method-assign]
         self.ledger, self.clock = ledger, ManualClock(0)
         self.policies, self.features = MemoryPolicies(), MemoryFeatures()
         self.features.define(SERVICE, MemoryView("v", {"timezone": ValueType.STRING, "email_ok": ValueType.BOOL}))
@@ -83,9 +84,6 @@ class Histories(RuleBasedStateMachine):
         if between is not None:
             between()
         return draw
-
-    def teardown(self) -> None:
-        self.close()
 
     @initialize(
         start=st.sampled_from(STARTS),
@@ -324,10 +322,12 @@ class Histories(RuleBasedStateMachine):
             self.forms.seen[f"{status} {'in time' if sending.in_time else ''}".strip()] += 1
 
     @precondition(lambda self: self.model.sendings)
-    @rule(back=st.integers(1, 6), sends=st.booleans())
-    def confirm(self, back: int, sends: bool) -> None:
-        """A runner asks just before it sends, and may send in spite of the answer."""
-        sending = self.model.sendings[-min(back, len(self.model.sendings))]
+    @rule(back=st.integers(1, 6), sends=st.booleans(), queued=st.booleans())
+    def confirm(self, back: int, sends: bool, queued: bool) -> None:
+        """A runner asks just before it sends, or too early, and may send in spite of the answer."""
+        held = [s for s in self.model.sendings if s.status == "RESERVED" and s.fits.from_ms > self.model.now_ms]
+        among = held if held and queued else self.model.sendings
+        sending = among[-min(back, len(among))]
         self.touched = sending.customer
         expected = self.model.confirms(sending)
         said = self.services.sending.confirm(sending.decision_id)
@@ -364,8 +364,7 @@ class Histories(RuleBasedStateMachine):
         )
         assert self.services.feedback.record_outcomes([made]) == Receipt(1, 0)
         assert self.services.feedback.record_outcomes([made]) == Receipt(0, 1)
-        other = self.services.feedback.record_outcomes([replace(made, value=7.0)])
-        assert (other.recorded, len(other.refused)) == (0, 1)
+        assert len(self.services.feedback.record_outcomes([replace(made, value=7.0)]).refused) == 1
         self.model.outcome(customer, name, channel, at_ms, of)
 
     @rule(customer=customers, channel=st.one_of(channels, st.just("*")), hours=st.sampled_from([1, 1, 5, 30, None]))
@@ -373,7 +372,7 @@ class Histories(RuleBasedStateMachine):
         self._suppress(customer, channel, hours)
 
     def _suppress(self, customer: Customer, channel: str, hours: int | None) -> None:
-        until, self.touched = None if hours is None else self.model.now_ms + hours * HOUR, customer
+        until, self.touched = hours and self.model.now_ms + hours * HOUR, customer
         self.services.administration.suppress(customer.id, channel, until)
         self.model.suppress(customer, channel, float("inf") if until is None else until)
 

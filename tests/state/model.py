@@ -9,102 +9,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil, inf
-from typing import Any
 
-from tests.state.calendars import DAY, Label, bounds, label, labels, quiet_times
-
-GRACE = 60_000
-LONGEST_QUEUE = 31 * DAY
-READ_AHEAD = {"hour": DAY}
-SECONDS = {"m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-KEPT_TIMES = 64
-SENT = ("SENT", "DELIVERED", "BOUNCED")
-
-Document = dict[str, Any]
-Key = tuple[str, str, Label]
-"""Of a budget's counter: `PROGRAM/ID` or `/ID`, contacts or money, period."""
-
-
-def duration_ms(text: str) -> int:
-    """Of `15m`."""
-    return int(text[:-1]) * SECONDS[text[-1]] * 1000
-
-
-@dataclass(frozen=True)
-class Customer:
-    """Zone and consent to e-mail, as features; None where they are missing."""
-
-    id: str
-    timezone: str | None
-    email_ok: bool | None
-
-
-@dataclass(frozen=True)
-class Objection:
-    """Why not; `by` names the cap or budget."""
-
-    reason: str
-    by: str = ""
-
-
-@dataclass(frozen=True)
-class Fits:
-    """May be sent in [from_ms, until_ms]; takes so much of these budgets."""
-
-    from_ms: int
-    until_ms: int
-    takes: Mapping[Key, int]
-
-
-@dataclass
-class Sending:
-    """One decision to contact a customer, and what became of it.
-
-    sent_ms: None if it was not sent. in_time: sent within its span, and reported while it held its slot.
-    told: the statuses reported, in their order. stopped: it must not be sent, and whoever asks is told so.
-    decided, reported: when, in the order of everything that happened.
-    """
-
-    decision_id: str
-    customer: Customer
-    program: str
-    action: Document
-    policy_document: Document
-    program_document: Document
-    decided_ms: int
-    fits: Fits
-    decided: int
-    reported: int | None = None
-    status: str = "RESERVED"
-    sent_ms: int | None = None
-    in_time: bool = False
-    told: list[str] = field(default_factory=list)
-    stopped: bool = False
-
-    @property
-    def tags(self) -> list[str]:
-        tags: list[str] = self.action.get("tags", [])
-        return tags
-
-    @property
-    def counted(self) -> bool:
-        return bool(self.action.get("counts_toward_caps", True))
-
-    def may_come(self, now_ms: int) -> bool:
-        """Whether it is still reserved, and its lease, with the time for a report, not over."""
-        return self.status == "RESERVED" and now_ms <= self.fits.until_ms + GRACE
-
-
-def in_scope(scope: Document, owner: str, program: str, action: Document) -> bool:
-    """owner: the program whose document the scope stands in; empty for the contact policy."""
-    own = scope.get("program") == "this" or "action" in scope
-    return (
-        ("channel" not in scope or scope["channel"] == action["channel"])
-        and ("message" not in scope or scope["message"] == action["message"])
-        and ("tag" not in scope or scope["tag"] in action.get("tags", []))
-        and ("action" not in scope or scope["action"] == action["id"])
-        and (program == owner if own else scope.get("program") in (None, program))
-    )
+from tests.state.calendars import DAY, bounds, label, labels, quiet_times
+from tests.state.sendings import (
+    GRACE,
+    KEPT_TIMES,
+    LONGEST_QUEUE,
+    READ_AHEAD,
+    SENT,
+    Customer,
+    Document,
+    Fits,
+    Key,
+    Objection,
+    Sending,
+    duration_ms,
+    in_scope,
+)
 
 
 @dataclass
@@ -128,11 +49,16 @@ class Model:
     # ── Deciding ──────────────────────────────────────────────────────────────────────────────────────────
 
     def verdict(
-        self, customer: Customer, program: str, action: Document, commits: bool = False, lease_ms: int | None = None
+        self,
+        customer: Customer,
+        program: str,
+        action: Document,
+        commits: bool = False,
+        held_until_ms: int | None = None,
     ) -> Fits | Objection:
         """Whether a contact is allowed now, by the documents in force.
 
-        lease_ms: for how long it may be sent; the program's lease by default.
+        held_until_ms: of one that is decided, until when its slot and tokens are held.
         commits: judge budgets however far ahead; before, only periods that begin within READ_AHEAD are.
         """
         document, channel = self.programs[program], action["channel"]
@@ -145,7 +71,7 @@ class Model:
             return Objection(reason)
         if self.is_paused(customer, program, action):
             return Objection("SUPPRESSED_BY_OUTCOME")
-        span = self.span(customer, document, channel, lease_ms)
+        span = self.span(customer, document, channel, held_until_ms)
         if isinstance(span, Objection):
             return span
         rules = [("", cap) for cap in self.policy["caps"]] + [(program, cap) for cap in document["caps"]]
@@ -168,7 +94,8 @@ class Model:
                 continue
             key = self.key(owner, budget, span[0])
             is_read = commits or self._begins(budget, span[0]) <= self.now_ms + READ_AHEAD.get(budget["per"], 7 * DAY)
-            if (self.level(key) if is_read else 0) + amount > self.allowed(budget, span[0]):
+            level = self.level(key) if is_read else 0
+            if held_until_ms is None and level + amount > self.allowed(budget, span[0]):
                 return Objection("VOLUME_LIMIT", budget["id"])
             takes[key] = amount
         return Fits(*span, takes)
@@ -230,7 +157,7 @@ class Model:
         return max(ends, default=-inf)
 
     def span(
-        self, customer: Customer, document: Document, channel: str, lease_ms: int | None = None
+        self, customer: Customer, document: Document, channel: str, held_until_ms: int | None = None
     ) -> tuple[int, int] | Objection:
         """From now or the end of quiet hours, for the lease, but not into the next quiet hours."""
         rests = [
@@ -238,9 +165,9 @@ class Model:
             for quiet in (*self.policy["quiet_hours"], *document["quiet_hours"])
             if channel in quiet.get("channels", [channel])
         ]
-        lease = duration_ms(document["lease"]) if lease_ms is None else lease_ms
+        lease = duration_ms(document["lease"])
         if not rests:
-            return self.now_ms, self.now_ms + lease
+            return self.now_ms, self.now_ms + lease if held_until_ms is None else held_until_ms
         if customer.timezone is None:
             return Objection("TIMEZONE_UNKNOWN")
         moment = self.now_ms
@@ -256,13 +183,16 @@ class Model:
             if any(when_quiet == "discard" for _, when_quiet in holding) or moment - self.now_ms > LONGEST_QUEUE:
                 return Objection("QUIET_HOURS")
             moment = max(end for end, _ in holding)
+        until = moment + lease if held_until_ms is None else held_until_ms
+        if moment > until:
+            return Objection("QUIET_HOURS")
         begins = (
             start
             for quiet in rests
-            for start, _ in quiet_times(quiet, customer.timezone, moment, moment + lease)
+            for start, _ in quiet_times(quiet, customer.timezone, moment, until)
             if start > moment
         )
-        return moment, min(moment + lease, *(start - 1 for start in begins), moment + lease)
+        return moment, min(until, *(start - 1 for start in begins), until)
 
     # ── Counting ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -359,14 +289,18 @@ class Model:
         """What is reserved and concerned must not be sent any more."""
         for sending in self.sendings:
             if sending.customer is customer and sending.status == "RESERVED" and concerns(sending):
-                sending.status, sending.stopped = "REVOKED", True
+                sending.stopped = True
+                if sending.fits.from_ms > self.now_ms:  # else it may be on its way, and keeps its slot
+                    sending.status = "REVOKED"
 
     def confirms(self, sending: Sending) -> str:
         """What a runner is told that asks whether to send now. A STOP frees the slot."""
+        if sending.stopped and sending.status == "RESERVED" and not sending.told:
+            sending.status = "REVOKED"
         if sending.stopped or sending.told:
             return "STOP"
         answer, status = self._confirms(sending)
-        if answer == "STOP":
+        if answer == "STOP" and not (status == "LAPSED" and sending.may_come(self.now_ms)):
             sending.stopped = True
             sending.status = status
         return answer
@@ -380,11 +314,11 @@ class Model:
             return "STOP", "REVOKED"
         place = self.sendings.index(sending)
         self.sendings.pop(place)
-        fits = self.verdict(sending.customer, sending.program, actions[0], lease_ms=until_ms - self.now_ms)
+        fits = self.verdict(sending.customer, sending.program, actions[0], held_until_ms=until_ms)
         self.sendings.insert(place, sending)
-        if isinstance(fits, Objection) or fits.from_ms > until_ms:
+        if isinstance(fits, Objection):
             return "STOP", "REVOKED"
-        return ("GO" if fits.from_ms == self.now_ms else "WAIT"), sending.status
+        return ("GO" if max(fits.from_ms, sending.fits.from_ms) <= self.now_ms else "WAIT"), sending.status
 
     def outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
         """It suppresses, and counts under whatever a rule in force may pause for it; both revoke what is reserved."""

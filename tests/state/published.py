@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.state.model import Customer, Document
+from tests.state.sendings import Customer, Document
 
 SERVICE = "known"
 

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from tests.state.calendars import label, quiet_times
-from tests.state.model import Document, Key, Sending, duration_ms, holds, in_scope
+from tests.state.model import holds
+from tests.state.sendings import Document, Key, Sending, duration_ms, in_scope
 
 
 def violations(sendings: Sequence[Sending]) -> Iterator[str]:

@@ -213,7 +213,10 @@ def _moved(state: CustomerState) -> CustomerState:
 
 def _with_contacts(state: CustomerState, contacts: Sequence[Contact], drop: Sequence[str] = ()) -> CustomerState:
     gone = {*drop, *(c.decision_id for c in contacts)}
-    kept = [*(c for c in state.contacts if c.decision_id not in gone), *contacts]
+    kept = [
+        *(c for c in state.contacts if c.decision_id not in gone),
+        *(c for c in contacts if c.decision_id not in drop),
+    ]
     return replace(state, contacts=tuple(sorted(kept, key=lambda c: (c.from_ms, c.decision_id))))
 
 

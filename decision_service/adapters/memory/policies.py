@@ -21,7 +21,7 @@ from decision_service.documents.published import (
 
 
 class MemoryPolicies:
-    """`ports.PolicyStore` of one process."""
+    """`application.policy_store.PolicyStore` of one process."""
 
     def __init__(self) -> None:
         self._programs: dict[str, list[Entry]] = {}

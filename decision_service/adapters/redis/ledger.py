@@ -19,6 +19,7 @@ from decision_service.contract.codec import (
     encode_entry,
     encode_suppression,
 )
+from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS
 from decision_service.core.model.customer import MAX_RECENT_EVENTS, Contact, CustomerState, EventCounter, Suppression
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.reasons import Reason
@@ -177,7 +178,7 @@ class RedisLedger:
             [keys.customer(body.customer_id), keys.log, keys.fact(body), *_stopped_keys(keys, change)],
             [
                 digest_of(body),
-                self._retention_ms,
+                self._retention_ms + CLOCK_TOLERANCE_MS,  # as long as what lies a little ahead still counts
                 encode_entry(body),
                 body.occurred_at_ms,
                 MAX_RECENT_EVENTS,

@@ -53,7 +53,8 @@ return {redis.call('GET', KEYS[1]), redis.call('HGETALL', KEYS[2]), redis.call('
 
 
 class RedisPolicies:
-    """`ports.PolicyStore` shared by all processes. Call `refresh` a few times a second from one thread.
+    """`application.policy_store.PolicyStore`, shared by all processes. Call `refresh` a few times a second from one
+    thread.
 
     While Redis is down, `current` keeps serving the last snapshot; everything else raises Unavailable.
     """

@@ -104,7 +104,7 @@ class DecisionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportActivation(self, request, context):
-        """What became of a decision: confirms or releases its reservation. Idempotent.
+        """What became of a decision: its reservation becomes a contact, or is released. Idempotent; every report is believed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +112,8 @@ class DecisionServiceServicer:
 
     def ConfirmSend(self, request, context):
         """May a decided contact be sent, now? The same guardrails on fresh state, for it alone. Ask just before sending: for what
-        quiet hours queued it must be asked. May be asked again: a STOP stays, a GO is judged anew.
+        quiet hours queued it must be asked. May be asked again: a STOP stays, a GO is judged anew. NOT_FOUND beyond the
+        ledger's retention, INVALID_ARGUMENT for NO_ACTION; UNAVAILABLE: do not send, ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

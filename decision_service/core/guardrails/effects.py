@@ -81,7 +81,7 @@ def suppressing(
         return None
     stopped = _revoked(state, [suppression], (), now_ms)
     return Change(
-        contacts=tuple(revoked for revoked, _ in stopped),
+        contacts=_waiting(stopped, now_ms),
         suppressions=(suppression,),
         confirmations=_stops(customer_id, stopped, now_ms),
         preferences=(_preference(customer_id, suppression, now_ms, author=author),),
@@ -109,7 +109,7 @@ def following(state: CustomerState, policy: ContactPolicy, outcome: Outcome, eff
     pauses = tuple(begun(policy.pauses, state.events, after.events, effects.counters, now_ms))
     stopped = _revoked(after, fresh, [rule for rule, _, _ in pauses], now_ms)
     return Change(
-        contacts=tuple(revoked for revoked, _ in stopped),
+        contacts=_waiting(stopped, now_ms),
         suppressions=fresh,
         confirmations=_stops(outcome.customer_id, stopped, now_ms),
         preferences=(
@@ -141,6 +141,12 @@ def _revoked(
         if why is not None:
             stopped.append((replace(contact, status=ContactStatus.REVOKED), why))
     return stopped
+
+
+def _waiting(stopped: Sequence[tuple[Contact, Exclusion]], now_ms: int) -> tuple[Contact, ...]:
+    """Those whose slots are free at once. What could have been sent by now may be on its way: it is told to stop, and
+    keeps its slot until it is reported, confirmed or lapsed."""
+    return tuple(revoked for revoked, _ in stopped if revoked.from_ms > now_ms)
 
 
 def _stops(customer_id: str, stopped: Sequence[tuple[Contact, Exclusion]], now_ms: int) -> tuple[Confirmation, ...]:

@@ -39,10 +39,19 @@ def assign(
         return pinned, "pinned"
     collides = holdout.buckets and holdout.salt == shares.salt
     number = bucket(OWN_DOMAIN + shares.salt if collides else shares.salt, customer_id)
-    for dealt in shares.ranges or _dealt(shares):
+    return _group_of(number, shares), f"bucket {number}"
+
+
+def _group_of(number: int, shares: GroupShares) -> Group:
+    for dealt in shares.ranges:
         if dealt.first <= number < dealt.end:
-            return dealt.group, f"bucket {number}"
-    return Group.HOLDOUT, f"bucket {number}"
+            return dealt.group
+    end = 0
+    for group, size in shares.sizes:
+        end += size
+        if number < end:
+            return group
+    return Group.HOLDOUT
 
 
 def following(shares: GroupShares, before: GroupShares) -> GroupShares:

@@ -105,7 +105,8 @@ class Guardrails:
     The retry of a commit asks the same object kind, built on the fresh state, about the drawn action alone.
 
     budget_levels: `Token.key` → what is taken of it; absent is 0.
-    lease_ms: for how long a contact may be sent from when it may; the program's lease by default.
+    held_until_ms: of a contact that is decided: until when its slot and its tokens are held, so that budgets are not
+        asked again; None for one that is not.
     unread: the features that could not be read, see `ServedFeatures`. What is not known stands for no consent and no
         time zone; what is known to be missing, for what the contact policy says of that.
     zone_name: the IANA zone in which caps and quiet hours are taken; empty if it is unknown.
@@ -120,14 +121,14 @@ class Guardrails:
         state: CustomerState,
         now_ms: int,
         budget_levels: Mapping[str, int] = MappingProxyType({}),
-        lease_ms: int | None = None,
+        held_until_ms: int | None = None,
         unread: frozenset[str] = frozenset(),
     ) -> None:
         self._program, self._policy = program, policy
         self._bindings = _Bindings.of(program, policy)
         self._features, self._context, self._unread = features, context, unread
-        self._state, self._now_ms = state, now_ms
-        self._lease_ms = program.lease_s * 1000 if lease_ms is None else lease_ms
+        self._state, self._now_ms, self._lease_ms = state, now_ms, program.lease_s * 1000
+        self._held_until_ms = held_until_ms
         self._suppressed: dict[str, Suppression] = {s.channel: s for s in state.suppressions if s.live_at(now_ms)}
         self._pauses = counting(policy.pauses, state.events)
         self._budget_levels = budget_levels
@@ -199,15 +200,20 @@ class Guardrails:
         """When a message would be sent: from now or the end of quiet hours, until its lease ends or the next quiet
         hours begin."""
         if not quiet:
-            return Span(self._now_ms, self._now_ms + self._lease_ms)
+            return Span(self._now_ms, self._until(self._now_ms))
         if self._zone is None:
             return _Objection(Reason.TIMEZONE_UNKNOWN, quiet[0].id)
         from_ms, by = send_time(quiet, self._now_ms, self._zone)
         if from_ms is None:
             return _Objection(Reason.QUIET_HOURS, by)
-        until_ms = from_ms + self._lease_ms
+        until_ms = self._until(from_ms)
+        if from_ms > until_ms:
+            return _Objection(Reason.QUIET_HOURS, by)
         begins_ms = next_quiet_ms(quiet, from_ms, until_ms, self._zone)
         return Span(from_ms, until_ms if begins_ms is None else begins_ms - 1)
+
+    def _until(self, from_ms: int) -> int:
+        return from_ms + self._lease_ms if self._held_until_ms is None else self._held_until_ms
 
     def _check_caps(self, caps: Sequence[FrequencyCap], span: Span) -> _Objection | None:
         """Why one more contact within the span would exceed a cap."""
@@ -226,6 +232,8 @@ class Guardrails:
     def _slot(self, kind: _Kind, span: Span) -> _Objection | _Slot:
         """What a contact that no cap objects to would take, or why a budget does not have it."""
         taken = tokens(self._policy, self._program, kind.example, span.from_ms)
+        if self._held_until_ms is not None:
+            return _Slot(span, (), taken)
         budget = exhausted(self._policy, self._program, taken, self._budget_levels, span.from_ms)
         if budget is not None:
             return _Objection(Reason.VOLUME_LIMIT, budget.id)

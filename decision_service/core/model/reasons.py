@@ -68,7 +68,8 @@ class Reason(StrEnum):
     )
     QUIET_HOURS = (
         "QUIET_HOURS",
-        "It is quiet hours, or a quiet day, for this channel where the customer is, and `when_quiet` is `discard`.",
+        "It is quiet hours, or a quiet day, for this channel where the customer is: `when_quiet` is `discard`, or the "
+        "lease of what was queued ends before they do.",
         "Decide later, or set the quiet hours' `when_quiet` to `queue`.",
     )
     TIMEZONE_UNKNOWN = (

@@ -12,7 +12,8 @@ from decision_service.core.model.reasons import Reason
 class Verdict(StrEnum):
     """Whether a decided message may go out now.
 
-    GO: send it at once. STOP: never send it; its slot is free again. WAIT: not yet, its slot stays; ask again then.
+    GO: send it at once. STOP: never send it; its slot is free again, unless it was sent before. WAIT: not yet, its slot
+    stays; ask again then.
     """
 
     GO = "GO"

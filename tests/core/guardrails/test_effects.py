@@ -62,8 +62,9 @@ def test_an_outcome_counts_for_the_pauses_that_it_can_bring_about() -> None:
 
 
 def reserved(decision_id: str, channel: str = "email", status: ContactStatus = ContactStatus.RESERVED) -> Contact:
-    """A contact of program `p` that is on its way."""
-    return Contact(decision_id, "p", "offer_email", "offer", channel, frozenset({"promo"}), status, NOW, NOW + 900_000)
+    """A contact of program `p` that is to be sent in a minute."""
+    tags = frozenset({"promo"})
+    return Contact(decision_id, "p", "offer_email", "offer", channel, tags, status, NOW + 60_000, NOW + 900_000)
 
 
 OPEN = CustomerState(
@@ -71,7 +72,16 @@ OPEN = CustomerState(
 )
 
 
-def test_a_suppression_by_hand_revokes_what_is_on_its_way() -> None:
+def test_what_may_be_on_its_way_is_told_to_stop_and_keeps_its_slot() -> None:
+    """It could have been sent before: a slot that is given away would then be a message too many."""
+    due = CustomerState(contacts=(replace(reserved("d1"), from_ms=NOW),))
+    change = suppressing(due, "c1", Suppression("email", Reason.SUPPRESSED, NOW), NOW, "ann")
+    assert change is not None
+    assert change.contacts == ()
+    assert [s.decision_id for s in change.confirmations] == ["d1"]
+
+
+def test_a_suppression_by_hand_revokes_what_waits() -> None:
     """On its channel, or on all; what was sent stays sent. Each is told to whoever asks, and by whom it was done."""
     by_hand = Suppression("email", Reason.SUPPRESSED, NOW, None, "asked by phone")
     change = suppressing(OPEN, "c1", by_hand, NOW, "ann")
@@ -94,7 +104,7 @@ def test_a_suppression_by_hand_revokes_what_is_on_its_way() -> None:
     assert suppressing(held, "c1", replace(by_hand, since_ms=NOW + 5), NOW + 5, "ben") is None  # said again
 
 
-def test_an_unsubscribe_revokes_what_is_on_its_way() -> None:
+def test_an_unsubscribe_revokes_what_waits() -> None:
     """In the step that records it."""
     effects = effects_of(POLICY, outcome("unsubscribe"), None, None, NOW)
     change = following(OPEN, POLICY, outcome("unsubscribe"), effects, NOW)

@@ -13,7 +13,7 @@ import cel
 
 from decision_service.core.guardrails.eligibility import RuleFailure, RuleResult
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.documents.rule_cost import MAX_RULE_MS, Cost, estimate
+from decision_service.documents.rules.rule_cost import MAX_RULE_MS, Cost, estimate
 
 VARIABLES = ("customer", "segments", "live", "context")
 # Those of the CEL implementation that take plain values. The macros (`has`, `all`, …) are not functions: one that is
