@@ -156,6 +156,7 @@ class Administration:
         Raises:
             NotFound: no such program.
         """
+        self._check_publishing()
         latest = self._policies.versions(name)[-1]
         return self._policies.publish_program(with_state(latest.document, state), self._audit(author, note))
 

@@ -220,9 +220,7 @@ class _Fold:
 
     def _reserved(self, decision: ContactDecision) -> Contact:
         action = self._past.action_of(decision)
-        return contact_for(
-            decision.decision_id, decision.program, action, decision.reservation, decision.decided_at_ms
-        )
+        return contact_for(decision.decision_id, decision.program, action, decision.reservation, decision.decided_at_ms)
 
     def _suppress(self, suppression: Suppression) -> None:
         self._suppressions[suppression.channel, suppression.reason] = suppression
