@@ -4,201 +4,32 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import redis
 from typer.testing import CliRunner
 
-from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.clocks import FileClock
-from decision_service.adapters.memory.catalogue import MemoryCatalogue
-from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
+from decision_service.adapters.redis.keys import shard_of
 from decision_service.adapters.redis.restore import RedisRestore, Restored
-from decision_service.application.admission import Admission
-from decision_service.application.feedback import Receipt
-from decision_service.application.ports import EntryKind
-from decision_service.application.services import Services
+from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.cli import app
-from decision_service.core.model.errors import Conflict, NbaError, NotFound, Unavailable
+from decision_service.core.model.errors import Conflict, NbaError, Unavailable
 from decision_service.core.model.installation import LedgerState
-from decision_service.core.model.program import ProgramState
-from decision_service.core.model.record import ActivationStatus, DecideRequest, DecisionRecord, Event, Outcome
-from decision_service.core.model.values import ValueType
+from decision_service.core.model.record import DecideRequest, Outcome
+from decision_service.documents import normalise
 from decision_service.operation import bootstrap, jobs
 from decision_service.operation.rebuild import Report, rebuild
 from decision_service.operation.recognition import recognise
 from decision_service.operation.settings import Settings
-from decision_service.warehouse.versions import copy_versions
-from tests.support.logged import T0
+from decision_service.warehouse.tables import rows_from
+from tests.operation.house import CUSTOMERS, DAY, POLICY, PROGRAM, House
+from tests.support.logged import KIND_OF, T0, decision, outcome
 from tests.support.served import AUDIT
-
-MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
-CUSTOMERS = [f"c{i}" for i in range(40)]
-POLICY = """
-caps:
-  - {id: three_a_week, limit: 3, rolling: 7d}
-  - {id: two_promos, limit: 2, rolling: 14d, scope: {tag: promo}, counts: delivered}
-  - {id: attempts, limit: 9, calendar: month, counts: reserved}
-budgets:
-  - {id: texts_a_day, limit: 9, per: day, scope: {channel: sms}}
-  - {id: money_in_all, money: 12}
-suppress_on: [{outcome: unsubscribe, channels: own, for: 9d}, {outcome: complaint, channels: all, for: 3d}]
-pause_on: [{id: bored, outcome: dismiss, count: 2, within: 10d, for: 4d, pauses: channel}]
-"""
-PROGRAM = """
-name: {name}
-features: {{service: s}}
-actions:
-  - {{id: mail, channel: email, message: hello, tags: [promo], cost: 0.05}}
-  - {{id: text, channel: sms, message: hello, cost: 0.1}}
-  - {{id: push, channel: push, message: {name}}}
-live_events: [purchase, view]
-lease: {lease}
-reward: {{outcomes: {{purchase: 1}}, window: 1d}}
-groups: {{treatment: 80%, random_control: 10%, holdout: 10%}}
-"""
-
-FATES = [
-    (),
-    ("FAILED",),
-    ("FAILED", "SENT"),
-    ("DELIVERED",),
-    ("SENT", "BOUNCED"),
-    ("SENT",),
-    ("SENT",),
-    ("SENT", "FAILED"),
-]
-
-
-@dataclass
-class House:
-    """Services on the real ledger and warehouse, in one process, on a clock of its own."""
-
-    settings: Settings
-    clock: FileClock
-    dice: random.Random
-
-    def __post_init__(self) -> None:
-        self.warehouse = bootstrap.open_warehouse(self.settings)
-        self.installations = bootstrap.open_installation(self.settings)
-        self.features = MemoryFeatures()
-        self.features.define("s", MemoryView("v", {"timezone": ValueType.STRING}))
-        for customer in CUSTOMERS:
-            self.features.put("v", customer, {"timezone": "Europe/Berlin"}, T0)
-        self.told: dict[str, DecisionRecord] = {}
-        self.facts: list[Outcome | Event] = []
-
-    def serve(self) -> Services:
-        """As a worker that starts now."""
-        policies = bootstrap.open_policies(self.settings)
-        admission = Admission(self.installations.claim(), self.clock)
-        self.services = Services.over(
-            policies=policies,
-            features=self.features,
-            ledger=bootstrap.open_ledger(self.settings),
-            budgets=bootstrap.open_budgets(self.settings),
-            catalogue=MemoryCatalogue(),
-            rules=CelRules(),
-            clock=self.clock,
-            draw=admission.draw,
-            admission=admission,
-            retention_s=self.settings.record_retention_s,
-        )
-        return self.services
-
-    def open(self) -> None:
-        recognise(self.settings, self.installations, self.warehouse)
-        services = self.serve()
-        services.administration.apply_contact_policy(POLICY, "test")
-        for name in ("spring", "autumn"):
-            services.administration.apply_program(PROGRAM.format(name=name, lease="2h"), "test")
-
-    def live(self, days: int) -> None:
-        """A month of everything, hour by hour."""
-        dice, services = self.dice, self.services
-        for step in range(days * 12):
-            self.clock.set(T0 + step * 2 * HOUR)
-            for customer in dice.sample(CUSTOMERS, 3):
-                self._decide(f"r{step}", customer)
-                self._happen(step, customer)
-            if step == days * 6:
-                services.administration.apply_program(PROGRAM.format(name="spring", lease="3h"), "test")
-                services.administration.apply_contact_policy(POLICY.replace("for: 4d", "for: 5d"), "test")
-                services.administration.set_program_state("autumn", ProgramState.PAUSED, "test")
-                services.administration.set_program_state("autumn", ProgramState.LIVE, "test")
-        self.keep()
-
-    def _decide(self, request_id: str, customer: str) -> None:
-        dice, services = self.dice, self.services
-        request = DecideRequest(request_id, customer, ("spring",) if dice.random() < 0.5 else ("autumn", "spring"))
-        record = services.decisions.decide(request).record
-        self.told[record.decision_id] = record
-        if not record.is_contact:
-            return
-        fate = dice.random()
-        if fate < 0.2:
-            services.sending.confirm(record.decision_id)
-        for reports in FATES[dice.randrange(len(FATES))]:
-            services.feedback.report_activation(record.decision_id, ActivationStatus(reports))
-
-    def _happen(self, step: int, customer: str) -> None:
-        dice, services, now_ms = self.dice, self.services, self.clock.now_ms()
-        channel = dice.choice(["email", "sms", "push"])
-        ago = dice.choice([0, HOUR, 10 * DAY])
-        of = dice.choice(list(self.told.values()))
-        name = dice.choice(["purchase", "dismiss", "dismiss", "unsubscribe", "complaint", "purchase"])
-        decision_id = of.decision_id if of.is_contact else ""
-        outcome = Outcome(
-            f"o{step}", customer if dice.random() < 0.5 else of.request.customer_id, name, now_ms - ago, now_ms,
-            value=1.5, decision_id=decision_id, channel=channel, attributes={"basket": 2, "tags": ("a", "ß")},
-        )  # fmt: skip
-        event = Event(f"e{step}", customer, "view", now_ms - ago, now_ms, {"page": "home"})
-        for fact in (outcome, event):
-            if self.report(fact).recorded:
-                self.facts.append(fact)
-        match dice.randrange(14):
-            case 0:
-                services.administration.suppress(customer, channel, now_ms + dice.randint(1, 20) * DAY, "asked", "ann")
-            case 1 if step % 5 == 0:
-                services.administration.suppress(customer, "*", None, "moved", "ann")
-            case 2 | 3:
-                services.administration.unsuppress(customer, dice.choice([channel, "*"]), "bob", "again")
-
-    def report(self, fact: Outcome | Event) -> Receipt:
-        if isinstance(fact, Outcome):
-            return self.services.feedback.record_outcomes([fact])
-        return self.services.feedback.record_events([fact])
-
-    def keep(self) -> None:
-        """As the loader does."""
-        jobs.load(self.settings)
-        copy_versions(bootstrap.open_policies(self.settings), self.installations.claim(), self.warehouse)
-
-    def dry_runs(self, number: int) -> list[object]:
-        """Answers at various times for various customers."""
-        answers, now_ms = [], self.clock.now_ms()
-        for i in range(number):
-            request = DecideRequest(
-                f"dry{i}", CUSTOMERS[i % len(CUSTOMERS)], (("spring",), ("autumn",), ("*",))[i % 3],
-                dry_run=True, at_ms=now_ms + (i % 7) * 17 * HOUR,
-            )  # fmt: skip
-            record = self.services.decisions.decide(request).record
-            answers.append(
-                (record.chosen, record.program, record.program_version, record.policy_version, record.probability,
-                 record.options, record.exclusions, record.draw, record.group, record.live, record.reservation,
-                 record.budget_levels, record.ledger_id, record.others)
-            )  # fmt: skip
-        return answers
-
-    def lose(self) -> None:
-        """Redis comes back empty, and the loader looks at it."""
-        with redis.Redis.from_url(self.settings.ledger_address) as client:
-            client.flushall()
-        assert recognise(self.settings, self.installations, self.warehouse).state is LedgerState.REFUSED
 
 
 @pytest.fixture
@@ -239,6 +70,7 @@ def test_every_answer_is_the_one_of_before(house: House, monkeypatch: pytest.Mon
     lived = house.installations.claim()
     now_ms = house.clock.now_ms()
     recent = [r for r in house.told.values() if r.decided_at_ms > now_ms - 7 * DAY]
+    stored = house.stored(recent)
     answered = {r.decision_id: house.services.decisions.decide(r.request) for r in recent}
     versions = bootstrap.open_policies(house.settings).versions("spring")
 
@@ -259,6 +91,7 @@ def test_every_answer_is_the_one_of_before(house: House, monkeypatch: pytest.Mon
     house.serve()
     after = house.dry_runs(1_000)
     assert [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if a != b] == []
+    assert house.stored(recent) == stored
     assert len(answered) == report.request_ids > 50
     for record in recent:
         again = house.services.decisions.decide(record.request)
@@ -284,3 +117,147 @@ def assert_full(report: Report) -> None:
     assert counts.pop("inferred") == 0
     assert all(counts.values()), counts
     assert (report.customers, report.programs, report.shards) == (len(CUSTOMERS), 2, 4)
+
+
+def test_what_is_taken_meanwhile_is_kept(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a ledger that is not in service yet, and while it is being rebuilt: nobody unsubscribes in vain."""
+    house.live(2)
+    house.lose()
+    house.serve()
+    unsubscribe = Outcome("late1", "c1", "purchase", house.clock.now_ms(), house.clock.now_ms())
+    assert house.report(unsubscribe).recorded == 1
+    house.services.administration.suppress("c1", "*", None, "moved", "ann")
+    right, taken = RedisRestore.put_in_service, []
+
+    def slowly(self: RedisRestore, shard: int, position: int, ledger_id: str) -> bool:
+        if len(taken) < 3:
+            taken.append(shard)
+            house.services.administration.suppress("c2", "email", None, f"call {len(taken)}", "ann")
+        return right(self, shard, position, ledger_id)
+
+    monkeypatch.setattr(RedisRestore, "put_in_service", slowly)
+    rebuild(house.settings)
+    ledger = bootstrap.open_ledger(house.settings)
+    assert [(s.channel, s.note) for s in ledger.state("c1").suppressions if s.note == "moved"] == [("*", "moved")]
+    assert ("email", "call 3") in [(s.channel, s.note) for s in ledger.state("c2").suppressions]
+    assert ledger.state("c1").events["purchase"].recent_ms[0] == house.clock.now_ms()
+    house.serve()
+    assert house.report(unsubscribe).duplicates == 1
+    assert not house.services.decisions.decide(DecideRequest("new", "c1", ("spring",))).record.is_contact
+
+
+def test_the_log_goes_on_after_what_was_loaded(house: House) -> None:
+    """Also where the server's clock is years behind: a stream's ids are times, and the loader skips what it knows."""
+    ahead = 8_000_000_000_000 << 20
+    row = Outcome("ahead", "c1", "purchase", T0, T0)
+    shards = range(house.settings.shards)
+    house.warehouse.load(EntryKind.OUTCOMES, [LogEntry(s, ahead + 5, EntryKind.OUTCOMES, row) for s in shards])
+    house.keep()
+    house.lose()
+    rebuild(house.settings)
+    house.serve()
+    decided = [house.services.decisions.decide(DecideRequest("r", customer, ("spring",))) for customer in CUSTOMERS]
+    jobs.load(house.settings)
+    found = house.warehouse.query("SELECT decision_id, log_sequence FROM decisions").to_pylist()
+    assert {row["decision_id"] for row in found} == {d.record.decision_id for d in decided}
+    assert all(row["log_sequence"] > ahead + 5 for row in found)
+
+
+def test_a_shard_that_was_lost_alone_is_brought_back(house: House) -> None:
+    """The others are in service, and left as they are."""
+    house.live(3)
+    before = house.dry_runs(120)
+    lived = house.installations.claim()
+    with redis.Redis.from_url(house.settings.ledger_address) as client:
+        lost = client.keys("nba:{s1}:*")
+        client.delete(*lost)
+    with pytest.raises(Unavailable):
+        house.dry_runs(120)
+    report = rebuild(house.settings)
+    assert (report.shards, report.ledger_id) == (1, lived.ledger_id)
+    assert 0 < report.customers < len(CUSTOMERS)
+    assert house.dry_runs(120) == before
+
+
+def test_a_version_that_was_never_copied_is_told(house: House) -> None:
+    """Nothing is decided by an older version of the program instead, and the number is not given twice."""
+    house.live(1)
+    house.services.administration.apply_program(PROGRAM.format(name="spring", lease="5h"), "test")
+    house.serve()
+    house.services.decisions.decide(DecideRequest("last", "c1", ("spring",)))
+    jobs.load(house.settings)
+    house.lose()
+    report = rebuild(house.settings)
+    assert report.notes[0].startswith("program spring version 3 was never copied")
+    policies = bootstrap.open_policies(house.settings)
+    assert list(policies.current().programs) == ["autumn"]
+    assert policies.publish_program(PROGRAM.format(name="spring", lease="5h"), AUDIT).version == 4
+    assert [v.version for v in policies.versions("spring")] == [1, 2, 4]
+
+
+def test_a_warehouse_of_a_release_without_ids_is_brought_in(redis_url: str, tmp_path: Path) -> None:
+    """With a new id and key, which count as those of its records; suppressions follow from outcomes, and it says so."""
+    settings = Settings(home=tmp_path, ledger_url=redis_url, shards=4)
+    warehouse = bootstrap.open_warehouse(settings)
+    published_at = datetime.fromtimestamp(0, UTC)
+    policy = {"version": 2, "document": normalise(POLICY), "author": "a", "published_at": published_at}
+    blank = {"ledger_id": None, "digest": "", "note": ""}
+    warehouse.append("contact_policy_versions", rows_from("contact_policy_versions", [{**blank, **policy}]))
+    asked = replace(outcome("o1", 5, "c1", "unsubscribe"), channel="email")
+    for sequence, body in enumerate([decision("00-d1", "c1"), asked], 1):
+        warehouse.load(KIND_OF[type(body)], [LogEntry(shard_of("c1", 4), sequence, KIND_OF[type(body)], body)])
+    installations = bootstrap.open_installation(settings)
+    assert recognise(settings, installations, warehouse).state is LedgerState.REFUSED
+    report = rebuild(settings)
+    found = installations.claim()
+    assert (found.state, found.known_as) == (LedgerState.READY, {found.ledger_id, ""})
+    assert (report.inferred, recognise(settings, installations, warehouse)) == (1, found)
+    [suppression] = bootstrap.open_ledger(settings).state("c1").suppressions
+    assert (suppression.channel, suppression.note, suppression.until_ms) == (
+        "email",
+        "unsubscribe",
+        T0 + 5_000 + 9 * DAY,
+    )
+    assert any("by hand" in note for note in report.notes)
+    assert warehouse.query("SELECT ledger_id FROM installation").to_pylist() == [{"ledger_id": found.ledger_id}]
+
+
+def test_the_command_says_what_it_brought_in_and_why_not(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exit code 1 with a sentence where there is nothing to do, or another number of shards."""
+    for name, value in (("LEDGER_URL", house.settings.ledger_url), ("SHARDS", "4"), ("CLOCK", house.settings.clock)):
+        monkeypatch.setenv(f"NBA_{name}", value)
+    command = ["ledger", "rebuild", "--home", str(house.settings.home), "--json"]
+    house.live(1)
+
+    def refused(*more: str) -> str:
+        with pytest.raises(NbaError) as refusal:
+            CliRunner().invoke(app, [*command, *more], catch_exceptions=False)
+        return str(refusal.value)
+
+    lived = house.installations.claim()
+    assert "is in service: there is nothing" in refused()
+    assert "is not brought into it" in refused("--of", "0123")
+    house.lose()
+    assert f"the warehouse knows {lived.ledger_id}" in refused("--of", "0123")
+    with redis.Redis.from_url(house.settings.ledger_address) as client:
+        client.flushall()
+    monkeypatch.setenv("NBA_SHARDS", "8")
+    assert "set NBA_SHARDS=4" in refused()
+    with redis.Redis.from_url(house.settings.ledger_address) as client:
+        client.flushall()
+    monkeypatch.setenv("NBA_SHARDS", "4")
+    report = json.loads(CliRunner().invoke(app, command, catch_exceptions=False).stdout)
+    assert (report["ledger_id"], report["shards"], report["programs"]) == (lived.ledger_id, 4, 2)
+    assert house.installations.claim() == lived
+
+
+def test_beside_an_empty_warehouse_there_is_nothing_to_rebuild(redis_url: str, tmp_path: Path) -> None:
+    """Nor on a ledger of an earlier release, which has what it needs."""
+    settings = Settings(home=tmp_path, ledger_url=redis_url, shards=4)
+    with pytest.raises(Conflict, match="no history"):
+        rebuild(settings)
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        client.set("nba:shards", 4)
+    with pytest.raises(Conflict, match="earlier release"):
+        rebuild(settings)
