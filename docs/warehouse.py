@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from decision_service.warehouse.tables import TABLES, Table
+from decision_service.warehouse.columns import Table
+from decision_service.warehouse.tables import TABLES
 from decision_service.warehouse.views import VIEWS, View
 
 PAGE = Path(__file__).with_suffix(".md")

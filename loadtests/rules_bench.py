@@ -29,7 +29,7 @@ from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.memory.policies import MemoryPolicies
-from decision_service.application.ports import Audit, Published
+from decision_service.application.policy_store import Audit, Published
 from decision_service.application.services import Services
 from decision_service.core.choice import encoding
 from decision_service.core.choice.draw import KeyedDraw

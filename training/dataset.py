@@ -22,7 +22,7 @@ from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Action, Group, Program, RewardDefinition
 from decision_service.core.model.record import PolicyKind
 from decision_service.core.model.values import NO_ACTION, Values
-from decision_service.warehouse.tables import values_from_json
+from decision_service.warehouse.columns import values_from_json
 
 LEARNING_GROUPS = (Group.TREATMENT, Group.RANDOM_CONTROL)
 TRUE_POLICIES = (PolicyKind.MODEL, PolicyKind.UNIFORM)

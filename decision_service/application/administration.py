@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from decision_service.application.feedback import MAX_ATTEMPTS, release_stopped
-from decision_service.application.ports import (
-    Audit,
-    Budgets,
-    Catalogue,
-    Clock,
-    FeatureSource,
-    Ledger,
-    PolicyStore,
-    PolicyVersion,
-    ProgramVersion,
-)
+from decision_service.application.policy_store import Audit, PolicyStore, PolicyVersion, ProgramVersion
+from decision_service.application.ports import Budgets, Catalogue, Clock, FeatureSource, Ledger
 from decision_service.core.guardrails.effects import lifting, suppressing
 from decision_service.core.model.customer import CustomerState, Suppression
 from decision_service.core.model.errors import InvalidRequest, NotFound, Overloaded, Unavailable, Violation

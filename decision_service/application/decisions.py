@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from decision_service.application.policy_store import PolicyStore, Published
 from decision_service.application.ports import (
     Budgets,
     Catalogue,
@@ -17,8 +18,6 @@ from decision_service.application.ports import (
     Ledger,
     LedgerRead,
     Pending,
-    PolicyStore,
-    Published,
 )
 from decision_service.core.choice.draw import Draw
 from decision_service.core.confirm import slot_lost

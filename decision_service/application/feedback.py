@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from decision_service.application.ports import Budgets, Clock, Ledger, Moved, PolicyStore, Recorded
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Budgets, Clock, Ledger, Moved, Recorded
 from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS, effects_of, following, refuse_future
 from decision_service.core.guardrails.reports import SENT, report
 from decision_service.core.model.customer import REPORT_GRACE_MS, Contact

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decision_service.application.ports import Catalogue, Clock, Ledger, PolicyStore
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Catalogue, Clock, Ledger
 from decision_service.core.choice import encoding
 from decision_service.core.decide import decide
 from decision_service.core.explanation.customer_summary import Standing, standing

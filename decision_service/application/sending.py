@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
-from decision_service.application.ports import Budgets, Clock, FeatureSource, Ledger, Moved, Pending, PolicyStore
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Budgets, Clock, FeatureSource, Ledger, LedgerRead, Moved, Pending
 from decision_service.core.confirm import confirm, slot_lost
 from decision_service.core.decide import Entrant, Inputs
 from decision_service.core.guardrails.budgets import level_keys
@@ -21,7 +23,7 @@ MAX_ATTEMPTS = 16
 
 
 class Sending:
-    """Thread-safe: all state is in the adapters."""
+    """Thread-safe: all state is in the adapters. admit: as for `DecisionService`."""
 
     def __init__(
         self,
@@ -32,9 +34,10 @@ class Sending:
         budgets: Budgets,
         rules: Rules,
         clock: Clock,
+        admit: Callable[[LedgerRead, int], None] = lambda _read, _before_ms: None,
     ) -> None:
         self._policies, self._features, self._ledger, self._budgets = policies, features, ledger, budgets
-        self._rules, self._clock = rules, clock
+        self._rules, self._clock, self._admit = rules, clock, admit
 
     def confirm(self, decision_id: str) -> Confirmation:
         """Whether a decided contact may be sent now: the guardrails in force, on fresh state. A STOP frees its slot and
@@ -43,7 +46,7 @@ class Sending:
         Raises:
             NotFound: no such decision within the ledger's retention.
             InvalidRequest: it decided for NO_ACTION.
-            Unavailable: the ledger did not answer: do not send, ask again.
+            Unavailable: the ledger did not answer, or this worker's clock is not to be trusted: do not send, ask again.
         """
         record = self._ledger.record(decision_id)
         if record.reservation is None:
@@ -55,6 +58,7 @@ class Sending:
         program = published.programs.get(record.program)
         customer_id = record.request.customer_id
         features = self._begin(program, customer_id, now_ms)
+        self._admit(self._ledger.begin_read(customer_id, record.request.request_id).result(), now_ms)
         known = self._ledger.dealings(customer_id, decision_id)
         if known.stopped is not None:
             return known.stopped

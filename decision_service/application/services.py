@@ -10,15 +10,8 @@ from decision_service.application.admission import Admission
 from decision_service.application.decisions import DecisionService
 from decision_service.application.feedback import Feedback
 from decision_service.application.inquiry import Inquiry
-from decision_service.application.ports import (
-    Budgets,
-    Catalogue,
-    Clock,
-    FeatureSource,
-    Ledger,
-    PolicyStore,
-    Simulations,
-)
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Budgets, Catalogue, Clock, FeatureSource, Ledger, Simulations
 from decision_service.application.sending import Sending
 from decision_service.core.choice.draw import Draw
 from decision_service.core.guardrails.eligibility import Rules
@@ -71,6 +64,7 @@ class Services:
             check_publishing=admission.check_publishing if admission else lambda: None,
         )
         inquiry = Inquiry(policies=policies, ledger=ledger, catalogue=catalogue, rules=rules, clock=clock)
+        admit = admission.admit if admission else lambda _read, _before_ms: None
         return cls(
             DecisionService(
                 policies=policies,
@@ -81,13 +75,21 @@ class Services:
                 rules=rules,
                 clock=clock,
                 draw=draw,
-                admit=admission.admit if admission else lambda _read, _before_ms: None,
+                admit=admit,
                 accepting=accepting,
                 observe=observe,
                 explain=inquiry.explain_record,
             ),
             Feedback(policies=policies, ledger=ledger, budgets=budgets, clock=clock, retention_s=retention_s),
-            Sending(policies=policies, features=features, ledger=ledger, budgets=budgets, rules=rules, clock=clock),
+            Sending(
+                policies=policies,
+                features=features,
+                ledger=ledger,
+                budgets=budgets,
+                rules=rules,
+                clock=clock,
+                admit=admit,
+            ),
             inquiry,
             administration,
             CheckedSimulations(simulator, administration.surroundings),

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from decision_service.application.ports import PolicyStore, Warehouse
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Warehouse
 from decision_service.audit.budgets import budgets
 from decision_service.audit.caps import frequency_caps
 from decision_service.audit.completeness import completeness

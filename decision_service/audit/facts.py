@@ -9,7 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from decision_service.application.ports import PolicyStore, Warehouse
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Warehouse
 from decision_service.audit.report import SHOWN, Section
 from decision_service.audit.rules import SCOPED, Rules, read_rules
 from decision_service.audit.windows import zone_offsets

@@ -14,7 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from decision_service.application.ports import PolicyStore, Warehouse
+from decision_service.application.policy_store import PolicyStore
+from decision_service.application.ports import Warehouse
 from decision_service.core.model.errors import InvalidRequest, NotFound
 from decision_service.core.model.program import (
     Budget,

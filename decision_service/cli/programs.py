@@ -25,7 +25,7 @@ from decision_service.cli.terminal import (
 from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Violation
 
 if TYPE_CHECKING:
-    from decision_service.application.ports import PolicyVersion, ProgramVersion
+    from decision_service.application.policy_store import PolicyVersion, ProgramVersion
     from decision_service.client import DecisionClient
     from decision_service.documents.batches import Batch, Checked
 
@@ -281,7 +281,7 @@ def _publish(client: DecisionClient, document: Checked, author: str, note: str, 
 
 def _moved_groups(document: Checked, published: ProgramVersion | PolicyVersion | None) -> list[str]:
     """Who changes group when a document follows what is published, in words."""
-    from decision_service.application.ports import ProgramVersion
+    from decision_service.application.policy_store import ProgramVersion
     from decision_service.core.guardrails.groups import following
     from decision_service.documents import parse_program, stored_program
     from decision_service.documents.differences import moved_groups

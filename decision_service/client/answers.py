@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from decision_service.application.administration import ProgramSummary
 from decision_service.application.feedback import ActivationResult, Receipt
-from decision_service.application.ports import Audit
+from decision_service.application.policy_store import Audit
 from decision_service.contract import messages, record_messages
 from decision_service.contract.pb import admin_service_pb2 as admin_pb
 from decision_service.contract.pb import decision_service_pb2 as pb

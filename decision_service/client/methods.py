@@ -12,7 +12,7 @@ import grpc
 
 from decision_service.application.administration import CustomerSuppression, ProgramSummary
 from decision_service.application.feedback import ActivationResult, Receipt
-from decision_service.application.ports import PolicyVersion, ProgramVersion
+from decision_service.application.policy_store import PolicyVersion, ProgramVersion
 from decision_service.client.answers import (
     Answer,
     Sendable,

@@ -39,6 +39,8 @@ def _twins(core: type[E], proto: Any, name: Callable[[str], str] = str) -> Mappi
     Raises:
         ValueError: a member has no twin; at import, so that it cannot be overlooked.
     """
+    if missing := [twin for member in core if (twin := name(member.name)) not in proto.keys()]:  # noqa: SIM118
+        raise ValueError(f"add {', '.join(missing)} to enum {core.__name__} below proto/nba/v1, then `make proto`")
     return MappingProxyType({member: proto.Value(name(member.name)) for member in core})
 
 

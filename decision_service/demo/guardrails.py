@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from decision_service.application.ports import Published, Warehouse
+from decision_service.application.policy_store import Published
+from decision_service.application.ports import Warehouse
 from decision_service.core.model.program import Budget
 from decision_service.core.model.reasons import Reason
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, TypeAlias, TypeVar
 
-from decision_service.application.ports import Audit, Published
+from decision_service.application.policy_store import Audit, Published
 from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, NotFound
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group, Program

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from decision_service.adapters.clocks import FileClock
 from decision_service.adapters.redis.embedded import free_port
-from decision_service.application.ports import Published, Warehouse
+from decision_service.application.policy_store import Published
+from decision_service.application.ports import Warehouse
 from decision_service.client import DecisionClient
 from decision_service.core.model.errors import InvalidRequest, Unavailable
 from decision_service.operation import bootstrap, jobs

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decision_service.application.administration import ProgramSummary
 from decision_service.application.decisions import Decided
 from decision_service.application.feedback import ActivationResult, Receipt
-from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion
+from decision_service.application.policy_store import Audit, PolicyVersion, ProgramVersion
 from decision_service.contract import messages, record_messages
 from decision_service.contract.pb import admin_service_pb2 as admin_pb
 from decision_service.contract.pb import decision_service_pb2 as pb

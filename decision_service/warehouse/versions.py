@@ -8,10 +8,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from decision_service.application.ports import PolicyStore, PolicyVersion, ProgramVersion, Warehouse
+from decision_service.application.policy_store import PolicyStore, PolicyVersion, ProgramVersion
+from decision_service.application.ports import Warehouse
 from decision_service.core.model.installation import Installation
 from decision_service.documents.published import ranges_to_data
-from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS, Table, rows_from
+from decision_service.warehouse.columns import Table
+from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS, rows_from
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.core.model.errors import Unavailable
-from decision_service.warehouse import tables
+from decision_service.warehouse import log_tables
 from tests.support.logged import decision
 
 
@@ -149,7 +149,7 @@ ADDED = [
 
 def test_a_folder_of_the_release_before_gains_the_new_columns(tmp_path: Path) -> None:
     """Tables written before a column was added read it as null, take new rows with it, and keep their positions."""
-    before = tables.rows_of(EntryKind.DECISIONS, one(1)).drop_columns(ADDED)
+    before = log_tables.rows_of(EntryKind.DECISIONS, one(1)).drop_columns(ADDED)
     write_deltalake(
         str(tmp_path / "decisions"),
         before,

@@ -12,6 +12,7 @@ from decision_service.application.admission import Admission, skew_of
 from decision_service.core.model.errors import Unavailable
 from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.record import ActivationStatus
+from decision_service.core.model.sending import Verdict
 from decision_service.core.model.values import NO_ACTION
 from tests.support.served import AUDIT, POLICY, PROGRAM, World
 
@@ -129,3 +130,12 @@ def test_nothing_is_published_before_versions_are_known_to_go_on() -> None:
 def test_a_record_names_the_ledger_that_it_is_of() -> None:
     """As the read did that it was made of."""
     assert world_on(ledger_of()).decide().ledger_id == "here"
+
+
+def test_nothing_is_confirmed_by_a_clock_that_is_off() -> None:
+    """A GO of a worker that is ahead would send what quiet hours and caps keep back."""
+    ledger = ledger_of()
+    record = world_on(ledger).decide()
+    with pytest.raises(Unavailable, match="clock"):
+        world_on(ledger, ahead_s=60).sending.confirm(record.decision_id)
+    assert world_on(ledger).sending.confirm(record.decision_id).verdict is Verdict.GO

@@ -203,6 +203,12 @@ def test_grpcurl_examples_fit_the_api() -> None:
         json_format.ParseDict(body, getattr(decision_service_pb2, kind.name)())
 
 
+def test_the_readme_lists_the_methods_of_runners() -> None:
+    """Those of the admin service are in proto/nba/v1."""
+    service = decision_service_pb2.DESCRIPTOR.services_by_name["DecisionService"]
+    assert [method.name for method in service.methods if f"`{method.name}`" not in README] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_resolves(page: Path) -> None:
     """To a file or folder that exists and, with a fragment, to a heading in it."""

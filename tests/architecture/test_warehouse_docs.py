@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from decision_service.warehouse.tables import LOG_TABLES, TABLES
+from decision_service.warehouse.log_tables import LOG_TABLES
+from decision_service.warehouse.tables import TABLES
 from decision_service.warehouse.views import VIEWS
 from docs.warehouse import PAGE, page
 

@@ -173,6 +173,37 @@ def test_a_log_entry_survives_encoding(body: codec.Entry) -> None:
     assert typed(decoded) == typed(body)
 
 
+NOT_LOGGED = {"DecideRequest.dry_run", "DecideRequest.at_ms"}
+"""A dry run is not logged, and only a dry run names its moment."""
+
+
+def test_no_field_is_left_out_of_the_law() -> None:
+    """Each takes other values than its default above, so that a new one that is not encoded is noticed."""
+    fields, varied = set(), set()
+
+    def look(x: Any) -> None:
+        if dataclasses.is_dataclass(x):
+            for f in dataclasses.fields(x):
+                name = f"{type(x).__name__}.{f.name}"
+                fields.add(name)
+                value = getattr(x, f.name)
+                default = f.default_factory() if f.default_factory is not dataclasses.MISSING else f.default
+                if value != default:
+                    varied.add(name)
+                look(value)
+        elif isinstance(x, (dict, tuple)):
+            for inner in x.values() if isinstance(x, dict) else x:
+                look(inner)
+
+    @settings(deadline=None, max_examples=150, database=None, derandomize=True)
+    @given(st.one_of(records, activations, outcomes, events))
+    def collect(body: codec.Entry) -> None:
+        look(body)
+
+    collect()
+    assert fields - varied == NOT_LOGGED
+
+
 @settings(deadline=None, max_examples=60)
 @given(contacts, suppressions)
 def test_contacts_and_suppressions_survive_encoding(contact: Contact, suppression: Suppression) -> None:

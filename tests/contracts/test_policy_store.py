@@ -15,7 +15,7 @@ import redis
 from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
 from decision_service.adapters.redis.policies import RedisPolicies
-from decision_service.application.ports import Audit, PolicyStore, Published
+from decision_service.application.policy_store import Audit, PolicyStore, Published
 from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group

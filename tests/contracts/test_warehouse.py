@@ -17,7 +17,7 @@ from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Group
 from decision_service.core.model.record import ALL_PROGRAMS, Candidate, Reservation, Token
 from decision_service.core.model.values import NO_ACTION
-from decision_service.warehouse import tables
+from decision_service.warehouse import columns, log_tables, tables
 from decision_service.warehouse.views import VIEWS
 from tests.support.logged import T0, activation, decision, event, outcome
 
@@ -41,14 +41,14 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
     """Every column of a loaded decision holds what the record says, and the record itself is whole."""
     record = decision("d1")
     assert warehouse.load(EntryKind.DECISIONS, entries(record)) == 1
-    names = ", ".join(f'"{name}"' for name in tables.DECISIONS.schema.names)
+    names = ", ".join(f'"{name}"' for name in log_tables.DECISIONS.schema.names)
     rows = warehouse.query(f"SELECT {names} FROM decisions")
     [row] = rows.to_pylist()
     assert codec.decode_record(row.pop("record")) == record
     assert row.pop("decided_at").timestamp() * 1000 == T0
     assert row.pop("lease_expires_at").timestamp() * 1000 == T0 + 900_000
     assert row.pop("send_planned_at").timestamp() * 1000 == T0
-    assert tables.values_from_json(row.pop("features_json")) == record.features.values
+    assert columns.values_from_json(row.pop("features_json")) == record.features.values
     assert row == {
         "decision_id": "d1", "request_id": "r-d1", "customer_id": "c1", "program": "spring", "program_version": 3,
         "ledger_id": None, "policy_version": 2,

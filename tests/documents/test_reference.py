@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from decision_service.core.model.program import ContactPolicy
 from decision_service.core.model.reasons import Reason
-from decision_service.documents import parse_contact_policy, parse_program
+from decision_service.documents import build, parse_contact_policy, parse_program
 from decision_service.documents.reference import keys, programs_page, reasons_page, schema_files
 from decision_service.documents.rule_language import check_rule
 from decision_service.documents.schema import ContactPolicyDocument, ProgramDocument
 from decision_service.documents.source import read
+from decision_service.documents.violations import model_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 PROGRAMS = (DOCS / "programs.md").read_text()
@@ -61,6 +64,21 @@ def test_the_example_documents_show_every_key(example: str, model: type[ProgramD
     (parse_program if model is ProgramDocument else parse_contact_policy)(text)
     names = {path.rpartition(".")[2] for path, _ in keys(model)}
     assert {name for name in names if not re.search(rf"\b{name}\b", text)} == set()
+
+
+@pytest.mark.parametrize("model", [ProgramDocument, ContactPolicyDocument])
+def test_something_is_built_from_every_key(model: type[BaseModel]) -> None:
+    """A key that is checked and documented, and then forgotten, would be a promise without effect."""
+    source = Path(build.__file__).read_text()
+    assert {name for name in fields_of(model) if not re.search(rf"\.{name}\b", source)} == set()
+
+
+def fields_of(model: type[BaseModel]) -> Iterator[str]:
+    """The attributes of a document and its parts."""
+    for name, field in model.model_fields.items():
+        yield name
+        if inner := model_of(field.annotation):
+            yield from fields_of(inner)
 
 
 def test_the_published_schemas_follow_the_code() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from decision_service.core.model.errors import NbaError
 from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
+from decision_service.core.model.sending import Verdict
 from decision_service.operation.sandbox import Sandbox
 
 MINUTE_MS = 60_000
@@ -76,6 +78,8 @@ class Run:
 
     acknowledged: list[str] = field(default_factory=list)
     reports: dict[str, int] = field(default_factory=dict)
+    verdicts: dict[str, int] = field(default_factory=dict)
+    contradicted: int = 0
     outcomes: int = 0
     late: int = 0
     failed: int = 0
@@ -138,8 +142,8 @@ def _customer(number: int) -> str:
     return f"customer-{number}"
 
 
-def run(sandbox: Sandbox, *, decides: int, clients: int, customers: int) -> Run:
-    """`clients` threads make `decides` decisions between them."""
+def run(sandbox: Sandbox, *, decides: int, clients: int, customers: int, midway: Callable[[], object]) -> Run:
+    """`clients` threads make `decides` decisions between them; `midway` something happens."""
     result, lock = Run(), threading.Lock()
     turns = iter(range(decides))
     simulated_ms = simulated_hours(decides) * HOUR_MS
@@ -151,6 +155,8 @@ def run(sandbox: Sandbox, *, decides: int, clients: int, customers: int) -> Run:
                 turn = next(turns, None)
             if turn is None:
                 return
+            if turn == decides // 2:
+                midway()
             sandbox.clock.set(START_MS + turn * simulated_ms // decides)
             runner.act(turn)
 
@@ -201,7 +207,7 @@ class _Runner:
         answer = self.sandbox.client.decide(DecideRequest(f"r{turn}", customer, asked))
         with self.lock:
             self.run.acknowledged.append(answer.decision_id)
-        if answer.lease_expires_at_ms is None:
+        if not answer.is_contact or answer.lease_expires_at_ms is None:
             return
         wait_ms = self.dice.choice([0, 0, self.dice.randrange(15 * MINUTE_MS)])
         due_ms = (answer.send_at_ms or self.sandbox.clock.now_ms()) + wait_ms
@@ -211,10 +217,15 @@ class _Runner:
         fate = self.dice.random()
         if self.sandbox.clock.now_ms() > message.lease_ms - MARGIN_MS or fate < 0.04:
             self._report(message, ActivationStatus.SKIPPED)
-        elif fate < 0.12:
+        elif fate < 0.10:
             self._report(message, ActivationStatus.FAILED)
-        elif fate < 0.16:
+        elif fate < 0.14:
             return  # never reported: the lease lapses
+        elif self.dice.random() < 0.9 and not self._may_send(message):
+            return
+        elif fate < 0.16:
+            self._report(message, ActivationStatus.FAILED)
+            self._report(message, ActivationStatus.DELIVERED)  # it had gone out all the same
         elif fate < 0.19:
             self._report(message, ActivationStatus.DELIVERED)
         else:
@@ -224,15 +235,30 @@ class _Runner:
             elif fate < 0.36:
                 self._report(message, ActivationStatus.BOUNCED)
 
+    def _may_send(self, message: _Message) -> bool:
+        """Ask just before sending, as nine of ten times it is done here; what must wait is asked about again."""
+        said = self.sandbox.client.confirm_send(message.decision_id)
+        with self.lock:
+            self.run.verdicts[said.verdict] = self.run.verdicts.get(said.verdict, 0) + 1
+        if said.verdict is Verdict.WAIT and said.until_ms is not None:
+            heapq.heappush(self.waiting, _Message(said.until_ms, message.decision_id, message.lease_ms))
+        return said.is_go
+
     def _report(self, message: _Message, status: ActivationStatus) -> None:
-        late = self.sandbox.client.report_activation(message.decision_id, status).late
+        result = self.sandbox.client.report_activation(message.decision_id, status)
         with self.lock:
             self.run.reports[status] = self.run.reports.get(status, 0) + 1
-            self.run.late += late and status is ActivationStatus.SENT
+            self.run.contradicted += result.contradicts is not None
+            self.run.late += result.late and status is ActivationStatus.SENT
 
     def _respond(self, turn: int, customer: str) -> None:
-        name = self.dice.choices(["", "unsubscribe", "complaint", "dismiss"], [96, 1, 0.5, 2.5])[0]
+        name = self.dice.choices(["", "unsubscribe", "complaint", "dismiss", "by hand"], [95.5, 1, 0.5, 2.5, 0.5])[0]
         if not name:
+            return
+        if name == "by hand":
+            channel = self.dice.choice(CHANNELS)
+            if not self.sandbox.client.unsuppress(customer, channel, "test"):
+                self.sandbox.client.suppress(customer, channel, None, "asked by phone", "test")
             return
         now_ms = self.sandbox.clock.now_ms()
         outcome = Outcome(f"o{turn}", customer, name, now_ms, now_ms, channel=self.dice.choice(CHANNELS))

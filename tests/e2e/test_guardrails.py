@@ -28,16 +28,29 @@ ARBITRATED = "SELECT avg(CAST(len(others) > 0 AS INT)) AS share FROM decisions W
 
 @pytest.mark.slow
 def test_guardrails_hold_and_bite(tmp_path: Path) -> None:
-    """16 clients, 200 customers, 4 programs on 3 channels, two workers: no cap, gap, quiet hour, suppression, budget or
-    holdout is violated and no decision lost; and each of them did stop somebody."""
+    """16 clients, 200 customers, 4 programs on 3 channels, two workers of which one is killed midway, reports in any
+    order: no cap, gap, quiet hour, suppression, budget or holdout is violated, when deciding or when sending, and no
+    decision is lost; and each of them did stop somebody."""
     with Sandbox(Settings(workers=2), tmp_path, guarded.START_MS) as sandbox:
         guarded.prepare(sandbox, CUSTOMERS, DECIDES)
-        run = guarded.run(sandbox, decides=DECIDES, clients=CLIENTS, customers=CUSTOMERS)
+        run = guarded.run(
+            sandbox,
+            decides=DECIDES,
+            clients=CLIENTS,
+            customers=CUSTOMERS,
+            midway=lambda: sandbox.stack.kill("worker-0"),
+        )
         sandbox.drain()
         report = sandbox.audit(run.acknowledged)
         assert report.first == []
         assert report.violations == 0
-        assert all(section.to_check == () for section in report.sections)
+        assert all(section.to_check == () for section in report.sections if section.name != "sending")
+        # One in ten did not ask: what they should not have sent is told, and is nobody's breach but theirs.
+        unasked = report.section("sending").to_check
+        assert unasked
+        assert all("sent without asking" in words or "after a STOP" in words for words in unasked)
+        assert run.verdicts.keys() == {"GO", "STOP", "WAIT"} or run.verdicts.keys() == {"GO", "STOP"}
+        assert run.contradicted > 0
         assert report.section("missing").checked == len(set(run.acknowledged)) >= DECIDES * 0.99
         assert run.failed < DECIDES // 100
 

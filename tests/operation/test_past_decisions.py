@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from decision_service.adapters.memory.ledger import MemoryLedger
-from decision_service.application.ports import PolicyVersion, ProgramVersion
+from decision_service.application.policy_store import PolicyVersion, ProgramVersion
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import Installation
 from decision_service.operation import bootstrap, jobs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from decision_service.adapters.clocks import SystemClock
+from decision_service.adapters.clocks import ManualClock, SystemClock
 from decision_service.adapters.memory.features import MemoryFeatures
 from decision_service.adapters.redis.policies import RedisPolicies
 from decision_service.adapters.redis.signals import RedisSignals
@@ -108,6 +109,9 @@ def test_the_share_of_decisions_without_features_is_reported(settings: Settings,
         bootstrap.open_catalogue(chosen, features),
         signals,
         bootstrap.open_log(chosen),
+        installation := bootstrap.open_installation(chosen),
+        Admission(installation.claim(), ManualClock()),
+        ManualClock(),
         gauge := FeatureGauge(),
     )
     worker.refresh()
@@ -179,3 +183,12 @@ def _health(stub: health_pb2_grpc.HealthStub) -> str:
 def _has_clock_error(settings: Settings) -> bool:
     [status] = bootstrap.open_signals(settings).processes(time.time_ns() // 1_000_000).values()
     return "clock" in status["errors"]
+
+
+def test_every_figure_of_a_worker_is_documented(settings: Settings, policies: RedisPolicies) -> None:
+    """What a worker reports has its row in docs/operations.md, and no row is of something else."""
+    assert policies.current().revision >= 0
+    [report] = bootstrap.open_signals(settings).processes(time.time_ns() // 1_000_000).values()
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    table = page.partition("| key | what |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(report)

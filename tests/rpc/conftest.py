@@ -15,7 +15,8 @@ from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.memory.policies import MemoryPolicies
-from decision_service.application.ports import Audit, Pending
+from decision_service.application.policy_store import Audit
+from decision_service.application.ports import Pending
 from decision_service.application.services import Services
 from decision_service.client import DecisionClient
 from decision_service.core.choice.draw import KeyedDraw

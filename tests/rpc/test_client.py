@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import threading
 import time
 
@@ -11,11 +13,12 @@ import pytest
 
 from decision_service.adapters.redis.embedded import free_port
 from decision_service.application.services import Services
-from decision_service.client import DecisionClient
+from decision_service.client import DecisionClient, methods
 from decision_service.core.model.errors import InvalidRequest, Unavailable
 from decision_service.core.model.record import DecideRequest
 from decision_service.rpc.server import Server
 from tests.rpc.conftest import Gate
+from tests.rpc.test_errors import OFFERED
 
 REQUEST = DecideRequest("r", "c", ("welcome",))
 
@@ -108,3 +111,9 @@ def test_channels_are_connections_of_their_own(server: Server) -> None:
         client.wait_ready(10)
         assert len({stubs.channel for stubs in client.connections}) == 3
         assert all(isinstance(stubs.channel, grpc.Channel) for stubs in client.connections)
+
+
+@pytest.mark.parametrize("name", OFFERED)
+def test_the_client_has_every_method_of_the_api(name: str) -> None:
+    """One method of its own calls each."""
+    assert re.search(rf"\.{name}\b", inspect.getsource(methods))

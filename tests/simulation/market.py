@@ -20,7 +20,7 @@ from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.redis.budgets import RedisBudgets
 from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.log import RedisLog
-from decision_service.application.ports import Audit
+from decision_service.application.policy_store import Audit
 from decision_service.application.services import Services
 from decision_service.core.choice.encoding import ENCODER_VERSION, encode, label
 from decision_service.core.model.program import NO_ACTION_ACTION, Program

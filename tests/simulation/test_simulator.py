@@ -14,7 +14,7 @@ from decision_service.simulation.tasks import SimulationTask
 
 
 class Queue:
-    """`ports.SimulationTasks` in memory; ends the simulator when nothing is left to do."""
+    """`simulation.tasks.SimulationTasks` in memory; ends the simulator when nothing is left to do."""
 
     def __init__(self, *documents: str) -> None:
         self.ended = threading.Event()

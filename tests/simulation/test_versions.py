@@ -8,7 +8,7 @@ import pytest
 
 from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
-from decision_service.application.ports import Audit
+from decision_service.application.policy_store import Audit
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import Installation
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group

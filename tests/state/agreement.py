@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from decision_service.application.ports import Budgets, Published
+from decision_service.application.policy_store import Published
+from decision_service.application.ports import Budgets
 from decision_service.core.guardrails.budgets import level_keys
 from decision_service.core.guardrails.caps import Span, remaining
 from decision_service.core.guardrails.pauses import paused

@@ -8,7 +8,6 @@ quiet hour that it was decided under.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
@@ -29,7 +28,7 @@ from decision_service.adapters.memory.catalogue import MemoryCatalogue
 from decision_service.adapters.memory.features import MemoryFeatures, MemoryView
 from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.application.feedback import Receipt
-from decision_service.application.ports import Audit, Budgets, Ledger
+from decision_service.application.policy_store import Audit
 from decision_service.application.services import Services
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.reasons import Reason
@@ -37,6 +36,7 @@ from decision_service.core.model.record import ActivationStatus, DecideRequest, 
 from decision_service.core.model.values import NO_ACTION, ValueType
 from tests.state.agreement import compare
 from tests.state.calendars import DAY, HOUR, MINUTE, STARTS
+from tests.state.forms import Forms
 from tests.state.model import GRACE, Customer, Document, Fits, Key, Model, Objection, Sending
 from tests.state.published import CUSTOMERS, SERVICE, asked, channels, customers, draws, policies, programs
 from tests.state.truth import overspent, violations
@@ -45,15 +45,6 @@ AUDIT = Audit("test", 0)
 TOLERANCE = 60_000
 GAPS = [1_000, 5 * MINUTE, 20 * MINUTE, 40 * MINUTE, 3 * HOUR, 11 * HOUR, 9 * DAY]
 FATES = ["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED", "ignored", ""]
-
-
-class Forms:
-    """How to open a ledger and counters, empty; and what has been seen on them."""
-
-    def __init__(self, open_forms: Callable[[], tuple[Ledger, Budgets, Callable[[], None]]]) -> None:
-        self.open = open_forms
-        self.steps = self.compared = 0
-        self.seen: Counter[str] = Counter()
 
 
 class Histories(RuleBasedStateMachine):

@@ -22,7 +22,8 @@ from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.redis.budgets import RedisBudgets
 from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.application.ports import Budgets, Ledger
-from tests.state.histories import Forms, Histories
+from tests.state.forms import Forms
+from tests.state.histories import Histories
 
 STEPS = os.environ.get("NBA_STATE_STEPS")
 

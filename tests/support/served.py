@@ -13,7 +13,7 @@ from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.memory.policies import MemoryPolicies
 from decision_service.application.admission import Admission
 from decision_service.application.decisions import DecisionService
-from decision_service.application.ports import Audit
+from decision_service.application.policy_store import Audit
 from decision_service.application.services import Services
 from decision_service.core.choice.draw import Draw
 from decision_service.core.model.record import DecideRequest, DecisionRecord

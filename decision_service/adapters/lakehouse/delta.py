@@ -28,7 +28,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 
 from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.core.model.errors import InvalidRequest, Unavailable
-from decision_service.warehouse import tables
+from decision_service.warehouse import log_tables, tables
 from decision_service.warehouse.sql_engine import SqlEngine
 
 T = TypeVar("T")
@@ -73,7 +73,7 @@ class Lakehouse:
                     shard: max(e.sequence for e in fresh if e.shard == shard) for shard in {e.shard for e in fresh}
                 }
                 self._write(
-                    table, kind.value, tables.rows_of(kind, fresh), "append",
+                    table, kind.value, log_tables.rows_of(kind, fresh), "append",
                     [Transaction(_app_id(shard), sequence) for shard, sequence in reached.items()],
                 )  # fmt: skip
             return len(fresh)

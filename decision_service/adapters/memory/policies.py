@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion, Published
+from decision_service.application.policy_store import Audit, PolicyVersion, ProgramVersion, Published
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import normalise, parse_contact_policy, parse_program
 from decision_service.documents.published import (

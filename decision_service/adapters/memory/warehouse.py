@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.warehouse import tables
+from decision_service.warehouse import log_tables, tables
 from decision_service.warehouse.sql_engine import SqlEngine
 
 
@@ -28,7 +28,7 @@ class MemoryWarehouse:
             loaded = self._loaded[kind]
             fresh = [entry for entry in entries if entry.sequence > loaded.get(entry.shard, -1)]
             if fresh:
-                self.append(kind.value, tables.rows_of(kind, fresh))
+                self.append(kind.value, log_tables.rows_of(kind, fresh))
                 for entry in fresh:
                     loaded[entry.shard] = max(entry.sequence, loaded.get(entry.shard, -1))
             return len(fresh)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from decision_service.adapters.redis.wire import Script, Wire
-from decision_service.application.ports import Audit, PolicyVersion, ProgramVersion, Published
+from decision_service.application.policy_store import Audit, PolicyVersion, ProgramVersion, Published
 from decision_service.core.model.errors import InvalidRequest, NotFound
 from decision_service.core.model.program import ContactPolicy, Program
 from decision_service.documents import normalise, parse_contact_policy, parse_program

@@ -1,4 +1,4 @@
-"""Simulations handed to the simulator through the ledger's Redis (`ports.Simulations`, `ports.SimulationTasks`).
+"""Simulations handed to the simulator through the ledger's Redis: `ports.Simulations`, `simulation.tasks`.
 
 A task is a key that lives as long as somebody waits for it, with its id in a list; the answer is a key that the one
 who waits looks for. Nothing blocks in Redis, everything has a time to live, and no two machines compare clocks.
