@@ -83,7 +83,10 @@ class Sending:
         if known.stopped is not None:
             # Who asks does not send: a slot that was held in case it was on its way is free.
             is_held = held is not None and held.status is ContactStatus.RESERVED and not known.reported
-            return known.stopped, _freed(held, ContactStatus.REVOKED) if is_held else None
+            if not is_held:
+                return known.stopped, None
+            again = replace(known.stopped, at_ms=now_ms, asked=True)
+            return again, _freed(held, ContactStatus.REVOKED, again)
         lost = slot_lost(record, held, known.reported, now_ms)
         if lost is None:
             said = confirm(record, inputs, action, self._rules)

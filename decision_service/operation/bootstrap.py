@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from decision_service.adapters.redis.ledger import RedisLedger
     from decision_service.adapters.redis.log import RedisLog
     from decision_service.adapters.redis.policies import RedisPolicies
+    from decision_service.adapters.redis.restore import RedisRestore
     from decision_service.adapters.redis.signals import RedisSignals
     from decision_service.adapters.redis.simulations import RedisSimulations, RedisSimulationTasks
     from decision_service.application.admission import Admission
@@ -62,6 +63,13 @@ def open_installation(settings: Settings) -> RedisInstallation:
     from decision_service.adapters.redis.installation import RedisInstallation
 
     return RedisInstallation(settings.ledger_address, settings.shards, settings.ledger_deadline_ms)
+
+
+def open_restore(settings: Settings) -> RedisRestore:
+    """What brings a lost ledger back; it writes much at once, with a patience of its own."""
+    from decision_service.adapters.redis.restore import RedisRestore
+
+    return RedisRestore(settings.ledger_address, settings.shards, LOG_DEADLINE_MS, settings.record_retention_s)
 
 
 def open_budgets(settings: Settings) -> RedisBudgets:

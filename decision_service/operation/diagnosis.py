@@ -28,7 +28,11 @@ def examine(settings: Settings) -> list[Finding]:
     """Every check; none of them changes anything."""
     checks: tuple[tuple[str, Callable[[Settings], str], str], ...] = (
         ("ledger", _ledger, "start it with `nba up`, or set NBA_LEDGER_URL"),
-        ("history", _history, "bring the ledger's file back, or, if it is to start anew, `nba ledger new`"),
+        (
+            "history",
+            _history,
+            "bring the ledger's file back, or run `nba ledger rebuild`; to start anew `nba ledger new`",
+        ),
         ("clock", _clock, "synchronise this machine and the ledger's with NTP, or set NBA_MAX_CLOCK_SKEW_S"),
         ("programs", _programs, "publish one: `nba apply FILE`"),
         ("features", _features, "run `nba features build`; check NBA_FEATURES_URL"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from typing import TYPE_CHECKING
 
 from decision_service.adapters.clocks import clock_from
 from decision_service.adapters.redis.installation import RedisInstallation
@@ -13,6 +14,10 @@ from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
 from decision_service.warehouse.installations import latest_versions, objection, remember
+from decision_service.warehouse.versions import copy_versions
+
+if TYPE_CHECKING:
+    from decision_service.adapters.redis.policies import RedisPolicies
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +57,11 @@ def recognise_when_it_answers(settings: Settings, warehouse: Warehouse, stop: th
 
 
 def keep_recognising(settings: Settings, warehouse: Warehouse, stop: threading.Event) -> None:
-    """Recognise whatever ledger takes the place of this one, until `stop` is set."""
+    """Recognise whatever ledger takes the place of this one, and copy what is published in it to the warehouse within
+    the second, as only there it outlives the ledger; until `stop` is set."""
     ledger = bootstrap.open_installation(settings)
+    policies: RedisPolicies | None = None
+    copied: tuple[str, int] | None = None
     seen: Installation | None = None
     while not stop.wait(LOOK_EVERY_S):
         try:
@@ -61,6 +69,12 @@ def keep_recognising(settings: Settings, warehouse: Warehouse, stop: threading.E
             if found is None or found.state is LedgerState.NEW or (seen and found.ledger_id != seen.ledger_id):
                 found = recognise(settings, ledger, warehouse)
             seen = found
+            if found.state is LedgerState.READY:
+                policies = policies or bootstrap.open_policies(settings)
+                policies.refresh()
+                if copied != (published := (found.ledger_id, policies.current().revision)):
+                    copy_versions(policies, found, warehouse)
+                    copied = published
         except Unavailable as error:
             log.debug("the ledger's installation was not looked at: %s", error)
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from decision_service.adapters.clocks import SystemClock
 from decision_service.adapters.redis.installation import RedisInstallation
-from decision_service.application.ports import EntryKind, LogEntry, Warehouse
+from decision_service.application.ports import EntryKind, LogBody, LogEntry, Warehouse
 from decision_service.cli import app
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import LedgerState
@@ -21,7 +21,7 @@ from decision_service.operation import bootstrap, jobs
 from decision_service.operation.diagnosis import examine
 from decision_service.operation.recognition import declare_new, keep_recognising, recognise
 from decision_service.operation.settings import Settings
-from tests.support.logged import KIND_OF, Body, decision, outcome
+from tests.support.logged import KIND_OF, decision, outcome
 from tests.support.served import AUDIT, POLICY, PROGRAM
 
 
@@ -42,7 +42,7 @@ def ledger(settings: Settings) -> Iterator[RedisInstallation]:
     installation.close()
 
 
-def loaded(warehouse: Warehouse, *bodies: Body, shard: int = 0) -> None:
+def loaded(warehouse: Warehouse, *bodies: LogBody, shard: int = 0) -> None:
     """Rows of before."""
     for i, body in enumerate(bodies, 1):
         kind = KIND_OF[type(body)]
@@ -73,7 +73,7 @@ def test_a_new_ledger_beside_an_empty_warehouse_serves(
 
 @pytest.mark.parametrize("body", [decision("d1"), outcome("o1", 1.0)], ids=["decisions", "outcomes"])
 def test_a_new_ledger_beside_anothers_history_does_not_serve(
-    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse, body: Body
+    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse, body: LogBody
 ) -> None:
     """Whatever the history is of: caps, suppressions and counters would not count. It says so, and what to do."""
     first = recognise(settings, ledger, warehouse)
@@ -211,3 +211,25 @@ def test_the_doctor_says_what_is_wrong_with_ledger_and_clock(
     right = SystemClock.now_ms
     monkeypatch.setattr(SystemClock, "now_ms", lambda clock: right(clock) + 12 * 60_000)
     assert findings() == {"history": False, "clock": False}
+
+
+def test_the_loader_copies_what_is_published_as_soon_as_it_sees_it(
+    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse
+) -> None:
+    """Nobody has to join first: a version that only the ledger has is lost with it."""
+    recognise(settings, ledger, warehouse)
+    policies = bootstrap.open_policies(settings)
+    policies.publish_policy(POLICY, AUDIT)
+    stop = threading.Event()
+    thread = threading.Thread(target=keep_recognising, args=(settings, warehouse, stop))
+    thread.start()
+    policies.publish_program(PROGRAM, AUDIT)
+    copied = 0
+    for _ in range(100):
+        copied = sum(warehouse.query(f"SELECT 1 FROM {t}_versions").num_rows for t in ("program", "contact_policy"))
+        if copied == 2:
+            break
+        stop.wait(0.1)
+    stop.set()
+    thread.join()
+    assert copied == 2

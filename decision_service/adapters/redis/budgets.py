@@ -101,7 +101,7 @@ for i = 1, #KEYS, 2 do
 end
 """)
 
-_KEPT_MS = 40 * 86_400_000
+KEPT_MS = 40 * 86_400_000
 """A counter lives so long after the last lease taken from it lapses, at least: longer than any period."""
 
 
@@ -126,7 +126,7 @@ class RedisBudgets:
         """See the port."""
         if not keys:
             return _PendingLevels(keys, None)
-        return _PendingLevels(keys, self._wire.begin(*_READ.command(_counters(keys), [now_ms]), script=_READ))
+        return _PendingLevels(keys, self._wire.begin(*_READ.command(counter_keys(keys), [now_ms]), script=_READ))
 
     def take(
         self, decision_id: str, tokens: Sequence[Token], limits: Sequence[int], now_ms: int, until_ms: int
@@ -135,12 +135,12 @@ class RedisBudgets:
         if not tokens:
             return None
         lapses_ms = max(now_ms, until_ms) + REPORT_GRACE_MS
-        kept_ms = lapses_ms - now_ms + max(_KEPT_MS, self._retention_ms)
+        kept_ms = lapses_ms - now_ms + max(KEPT_MS, self._retention_ms)
         arguments: list[object] = [now_ms, lapses_ms, self._retention_ms]
         for token, limit in zip(tokens, limits, strict=True):
             ttl = kept_ms if ends(token) else ""
-            arguments += [_member(decision_id, token), token.amount, limit, ttl]
-        refused = self._wire.run(_TAKE, _counters([token.key for token in tokens]), arguments)
+            arguments += [member_of(decision_id, token), token.amount, limit, ttl]
+        refused = self._wire.run(_TAKE, counter_keys([token.key for token in tokens]), arguments)
         return None if refused is None else tokens[refused - 1].key
 
     def spend(self, decision_id: str, tokens: Sequence[Token]) -> None:
@@ -153,17 +153,19 @@ class RedisBudgets:
 
     def _settle(self, how: str, decision_id: str, tokens: Sequence[Token]) -> None:
         if tokens:
-            members = [part for token in tokens for part in (_member(decision_id, token), token.amount)]
-            self._wire.run(_SETTLE, _counters([token.key for token in tokens]), [how, *members])
+            members = [part for token in tokens for part in (member_of(decision_id, token), token.amount)]
+            self._wire.run(_SETTLE, counter_keys([token.key for token in tokens]), [how, *members])
 
     def close(self) -> None:
         """Close idle connections."""
         self._wire.close()
 
 
-def _counters(keys: Sequence[str]) -> list[str]:
+def counter_keys(keys: Sequence[str]) -> list[str]:
+    """Of each `Token.key` the two keys."""
     return [f"nba:{{budgets}}:{kind}:{key}" for key in keys for kind in "nt"]
 
 
-def _member(decision_id: str, token: Token) -> str:
+def member_of(decision_id: str, token: Token) -> str:
+    """Of the set of tokens."""
     return f"{decision_id}:{token.amount}"

@@ -35,6 +35,17 @@ return 1
 """)
 
 
+# KEYS installation, shards.  ARGV id of the one that is there, id, key, unnamed, shards
+_REPLACE = Script("""
+if redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'state') == 'READY' then return 0 end
+redis.call(
+  'HSET', KEYS[1], 'id', ARGV[2], 'key', ARGV[3], 'unnamed', ARGV[4], 'state', 'READY', 'problem', ''
+)
+redis.call('SET', KEYS[2], ARGV[5])
+return 1
+""")
+
+
 class UnsafeLedger(NbaError):
     """The server could lose or evict what it acknowledged."""
 
@@ -92,6 +103,23 @@ class RedisInstallation:
     def refuse(self, installation: Installation, problem: str) -> Installation:
         """Say why no contact may be decided on it."""
         return self._marked(installation, LedgerState.REFUSED, problem)
+
+    def resume(self, instead_of: Installation, installation: Installation) -> Installation:
+        """Put in service the ledger that was lost, in the place of one that is not; what is in service then. Its shards
+        must have been put in service before, see `RedisRestore.put_in_service`."""
+        arguments = [
+            instead_of.ledger_id,
+            installation.ledger_id,
+            installation.draw_key.hex(),
+            "1" if installation.unnamed_before else "",
+            self._shards,
+        ]
+        self._wire.run(_REPLACE, [_INSTALLATION, _SHARDS], arguments)
+        return self.look() or instead_of
+
+    def has_shards(self) -> bool:
+        """Whether a ledger of any release was made here."""
+        return self._wire.call("GET", _SHARDS) is not None
 
     def time_ms(self) -> int:
         """The server's clock, UTC epoch milliseconds."""

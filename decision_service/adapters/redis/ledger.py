@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from decision_service.adapters.redis.installation import check_shards, milliseconds
@@ -33,7 +33,7 @@ return {
 }
 """)
 
-_MOST_FIELDS = 2_000
+MOST_FIELDS = 2_000
 """Event names beyond this are logged but no longer counted: every Decide reads the whole of a customer's state. What
 pauses go by is counted all the same, as a guardrail must not give way to noise."""
 
@@ -182,7 +182,7 @@ class RedisLedger:
                 encode_entry(body),
                 body.occurred_at_ms,
                 MAX_RECENT_EVENTS,
-                _MOST_FIELDS,
+                MOST_FIELDS,
                 compared,
                 len(fields),
                 *fields,
@@ -203,8 +203,7 @@ class RedisLedger:
 
     def _arguments(self, change: Change) -> list[Any]:
         """As `ledger_scripts` applies it. Stops come first among the entries: they are remembered too."""
-        fields = {f"c:{c.decision_id}": encode_contact(c) for c in change.contacts}
-        fields |= {_suppression_field(s): _suppression_value(s) for s in change.suppressions}
+        fields = contact_fields(change.contacts) | suppression_fields(change.suppressions)
         lifted = [f"x:{reason}:{channel}" for channel in change.lifted for reason in _SUPPRESSION_REASONS]
         stops = _stops(change)
         entries: list[LogBody] = [*stops, *(c for c in change.confirmations if c not in stops), *change.preferences]
@@ -259,14 +258,17 @@ def _stopped_keys(keys: Keys, change: Change) -> list[str]:
     return [keys.stopped(stop.decision_id) for stop in _stops(change)]
 
 
-def _suppression_field(suppression: Suppression) -> str:
-    return f"x:{suppression.reason}:{suppression.channel}"
+def contact_fields(contacts: Iterable[Contact]) -> dict[str, bytes]:
+    """Of a customer's hash."""
+    return {f"c:{c.decision_id}": encode_contact(c) for c in contacts}
 
 
-def _suppression_value(suppression: Suppression) -> bytes:
-    """Its end in plain text, for people who look at the hash (nothing: for good), then the message."""
-    end = "" if suppression.until_ms is None else str(suppression.until_ms)
-    return end.encode() + b";" + encode_suppression(suppression)
+def suppression_fields(suppressions: Iterable[Suppression]) -> dict[str, bytes]:
+    """Of a customer's hash: the end in plain text, for people who look at it (nothing: for good), then the message."""
+    return {
+        f"x:{s.reason}:{s.channel}": f"{'' if s.until_ms is None else s.until_ms};".encode() + encode_suppression(s)
+        for s in suppressions
+    }
 
 
 def _state(fields: Sequence[bytes]) -> CustomerState:

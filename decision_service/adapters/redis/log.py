@@ -37,10 +37,10 @@ class RedisLog:
         entries: list[LogEntry] = []
         size = 0
         for shard, keys in enumerate(self._keys):
-            start = f"({_stream_id(after[shard])}" if shard in after else "-"
+            start = f"({id_of(after[shard])}" if shard in after else "-"
             for stream_id, fields in self._wire.call("XRANGE", keys.log, start, "+", "COUNT", limit):
                 size += len(fields[1])
-                entries.append(LogEntry(shard, _sequence(stream_id), *decode_entry(fields[1])))
+                entries.append(LogEntry(shard, sequence_of(stream_id), *decode_entry(fields[1])))
             if size > _READ_BYTES:
                 break  # the other shards have their turn when this is loaded and trimmed
         return entries
@@ -48,7 +48,7 @@ class RedisLog:
     def trim(self, through: Mapping[int, int]) -> None:
         """See the port."""
         replies = [
-            self._wire.begin("XTRIM", self._keys[shard].log, "MINID", _stream_id(sequence + 1))
+            self._wire.begin("XTRIM", self._keys[shard].log, "MINID", id_of(sequence + 1))
             for shard, sequence in through.items()
         ]
         for reply in replies:
@@ -64,10 +64,12 @@ class RedisLog:
         self._wire.close()
 
 
-def _sequence(stream_id: bytes) -> int:
+def sequence_of(stream_id: bytes) -> int:
+    """`LogEntry.sequence` of an entry's id."""
     milliseconds, _, number = stream_id.partition(b"-")
     return int(milliseconds) << _SEQUENCE_BITS | int(number)
 
 
-def _stream_id(sequence: int) -> str:
+def id_of(sequence: int) -> str:
+    """The inverse of `sequence_of`."""
     return f"{sequence >> _SEQUENCE_BITS}-{sequence & ((1 << _SEQUENCE_BITS) - 1)}"

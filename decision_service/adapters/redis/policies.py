@@ -45,6 +45,15 @@ for _ = redis.call('LLEN', KEYS[1]) + 1, tonumber(ARGV[1]) do redis.call('RPUSH'
 return redis.call('LLEN', KEYS[1])
 """)
 
+# KEYS list, programs, revision.  ARGV name or '' (nothing is in force by it), entry…
+_RESTORE = Script("""
+redis.call('DEL', KEYS[1])
+for i = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
+if ARGV[1] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[#ARGV]) end
+redis.call('INCR', KEYS[3])
+return #ARGV - 1
+""")
+
 _LATEST = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)}")
 
 _EVERYTHING = Script("""
@@ -143,6 +152,16 @@ class RedisPolicies:
         """
         for key, latest in [(_PROGRAM + name, version) for name, version in programs.items()] + [(_POLICY, policy)]:
             self._wire.run(_FILL, [key], [latest])
+
+    def restore(self, program: str | None, versions: Mapping[int, Entry], latest: int) -> None:
+        """Bring back the versions of a program (None: of the contact policy) as they were; may be repeated.
+
+        latest: the highest there was. Versions that are lost stay empty; without its latest a program is not in force.
+        """
+        entries = [versions[v].to_json() if v in versions else "" for v in range(1, latest + 1)]
+        in_force = program if program is not None and latest in versions else ""
+        key = _POLICY if program is None else _PROGRAM + program
+        self._wire.run(_RESTORE, [key, _PROGRAMS, _REVISION], [in_force, *entries])
 
     def close(self) -> None:
         """Close idle connections."""

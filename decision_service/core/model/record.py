@@ -284,16 +284,23 @@ def reserved_contact(record: DecisionRecord, action: Action) -> Contact | None:
     """The contact that a decision for `action` reserves; None where nothing is reserved."""
     if record.reservation is None:
         return None
+    return contact_for(record.decision_id, record.program, action, record.reservation, record.decided_at_ms)
+
+
+def contact_for(
+    decision_id: str, program: str, action: Action, reservation: Reservation, decided_at_ms: int
+) -> Contact:
+    """The slot that a decision for `action` of a program takes with its reservation."""
     return Contact(
-        decision_id=record.decision_id,
-        program=record.program,
+        decision_id=decision_id,
+        program=program,
         action=action.id,
         message=action.message,
         channel=action.channel,
         tags=action.tags,
         status=ContactStatus.RESERVED,
-        from_ms=record.reservation.send_at_ms or record.decided_at_ms,
-        until_ms=record.reservation.lease_expires_at_ms,
+        from_ms=reservation.send_at_ms or decided_at_ms,
+        until_ms=reservation.lease_expires_at_ms,
         counted=action.counts_toward_caps,
     )
 
