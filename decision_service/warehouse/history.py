@@ -23,7 +23,7 @@ from decision_service.core.model.record import (
 )
 from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 from decision_service.core.rebuild import Body, ContactDecision
-from decision_service.warehouse.tables import values_from_json
+from decision_service.warehouse.columns import values_from_json
 
 ROWS_AT_ONCE = 100_000
 """About how many rows of the log are in memory at a time."""

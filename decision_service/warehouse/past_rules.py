@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from decision_service.application.ports import Audit, Warehouse
+from decision_service.application.policy_store import Audit
+from decision_service.application.ports import Warehouse
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Action, ContactPolicy, Program
 from decision_service.core.model.record import Outcome

@@ -34,7 +34,7 @@ caps:
   - {id: attempts, limit: 9, calendar: month, counts: reserved}
 budgets:
   - {id: texts_a_day, limit: 9, per: day, scope: {channel: sms}}
-  - {id: money_in_all, money: 12}
+  - {id: money_in_all, money: 8}
 suppress_on: [{outcome: unsubscribe, channels: own, for: 9d}, {outcome: complaint, channels: all, for: 3d}]
 pause_on: [{id: bored, outcome: dismiss, count: 2, within: 10d, for: 4d, pauses: channel}]
 """

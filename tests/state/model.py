@@ -318,7 +318,8 @@ class Model:
         self.sendings.insert(place, sending)
         if isinstance(fits, Objection):
             return "STOP", "REVOKED"
-        return ("GO" if max(fits.from_ms, sending.fits.from_ms) <= self.now_ms else "WAIT"), sending.status
+        queued_until = sending.fits.from_ms if sending.fits.from_ms > sending.decided_ms else 0
+        return ("GO" if max(fits.from_ms, queued_until) <= self.now_ms else "WAIT"), sending.status
 
     def outcome(self, customer: Customer, name: str, channel: str, at_ms: int, of: Sending | None) -> None:
         """It suppresses, and counts under whatever a rule in force may pause for it; both revoke what is reserved."""

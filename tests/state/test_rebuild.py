@@ -17,8 +17,8 @@ from decision_service.core.model.program import ContactPolicy
 from decision_service.core.model.record import DecisionRecord
 from decision_service.core.rebuild import Body, ContactDecision, Fate, Past, Rebuilt, rebuilt
 from tests.state.histories import Forms, Histories
-from tests.state.model import Customer, Sending
 from tests.state.published import CUSTOMERS
+from tests.state.sendings import Customer, Sending
 
 RETENTION_MS = 7 * 86_400_000
 
