@@ -65,7 +65,7 @@ def test_a_customer_is_described(nba: Nba, client: DecisionClient, clock: Manual
     for decision_id, fate in [
         (sent, "bounced, sent 2023-11-14 22:13:20 UTC"),
         (lapsed, "never reported; its reservation lapsed 2023-11-14 22:28:20 UTC"),
-        (reserved, "stopped by a guardrail; reserved for 2023-11-14 23:13:20 UTC"),
+        (reserved, "reserved, lapses 2023-11-14 23:28:20 UTC"),
         (failed, "not sent; reserved for 2023-11-14 23:13:20 UTC"),
     ]:
         line, explain = next(
@@ -84,7 +84,7 @@ def test_a_customer_is_described(nba: Nba, client: DecisionClient, clock: Manual
     document = json.loads(nba("customer", "c", "--json"))
     assert {s["channel"]: s["in_force"] for s in document["suppressions"]} == {"sms": True, "fax": False}
     assert list(document["counters"]) == ["dismiss"]
-    assert {c["status"] for c in document["contacts"]} == {"BOUNCED", "REVOKED", "RELEASED", "LAPSED"}
+    assert {c["status"] for c in document["contacts"]} == {"BOUNCED", "RESERVED", "RELEASED", "LAPSED"}
 
 
 def test_an_unknown_customer_is_described(nba: Nba) -> None:

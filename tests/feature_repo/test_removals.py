@@ -16,7 +16,7 @@ from decision_service.operation import jobs
 from decision_service.operation.settings import Settings
 from feature_repo.build import build_features
 from feature_repo.removals import Allowed, check_removals
-from tests.features.test_build import ANNA, NOW_MS, REPO, Built, customers, fill
+from tests.feature_repo.test_build import ANNA, NOW_MS, REPO, Built, customers, fill
 
 
 def many(count: int, **changes: list[object]) -> pa.Table:

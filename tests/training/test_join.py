@@ -12,13 +12,13 @@ import pytest
 
 from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
-from decision_service.application.ports import Warehouse
+from decision_service.application.ports import LogBody, Warehouse
 from decision_service.core.model.program import Aggregation, GroupShares, Program, RewardDefinition
 from decision_service.core.model.record import DecisionRecord
 from decision_service.core.model.values import NO_ACTION
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.tables import REWARDS
-from tests.support.logged import T0, Body, ListLog, activation, decision, outcome, untrainable
+from tests.support.logged import T0, ListLog, activation, decision, outcome, untrainable
 from training.join import LATE_GRACE_S, JoinReport, join_outcomes
 
 WINDOW_S = 100
@@ -31,7 +31,7 @@ def program(name: str = "spring", **reward: Any) -> dict[str, Program]:
 
 
 def joined(
-    bodies: Sequence[Body], programs: Mapping[str, Program] | None = None, now_s: float = LONG_AFTER_S
+    bodies: Sequence[LogBody], programs: Mapping[str, Program] | None = None, now_s: float = LONG_AFTER_S
 ) -> tuple[dict[str, dict[str, Any]], JoinReport]:
     """Rewards by decision id after loading the bodies and joining once at T0 + now_s."""
     log, warehouse = ListLog(), MemoryWarehouse()
@@ -246,10 +246,10 @@ def test_nothing_to_join() -> None:
     assert warehouse.tables() == []
 
 
-def history(seed: int) -> list[Body]:
+def history(seed: int) -> list[LogBody]:
     """A random history of a few customers, in an order in which the log may hold it."""
     rng = random.Random(seed)
-    bodies: list[Body] = []
+    bodies: list[LogBody] = []
     for i in range(60):
         customer, seconds = f"c{rng.randrange(6)}", rng.uniform(0, 1000)
         bodies.append(decision(f"d{i:02}", customer, seconds, program=rng.choice(["spring", "autumn"])))
@@ -314,7 +314,7 @@ def test_joining_parts_equals_joining_the_whole() -> None:
     assert parts == whole
 
 
-def _customer(body: Body) -> str:
+def _customer(body: LogBody) -> str:
     return body.request.customer_id if isinstance(body, DecisionRecord) else body.customer_id
 
 
