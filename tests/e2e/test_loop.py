@@ -51,8 +51,9 @@ def _live(sandbox: Sandbox, name: str) -> None:
         answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % 50}", ("loop",)))
         if answer.is_contact:
             sandbox.client.report_activation(answer.decision_id, ActivationStatus.SENT)
-        turn = i // 50  # of each customer, so that mail is the best for every one of them
-        pays = {"mail": turn % 10 < 6, "text": turn % 10 < 1, NO_ACTION: turn % 10 < 2}[answer.action]
+        # Of each customer in another order, so that mail is the best for every one of them at every time.
+        turn = (7 * (i // 50) + i % 50) % 10
+        pays = {"mail": turn < 6, "text": turn < 1, NO_ACTION: turn < 2}[answer.action]
         if pays:
             at_ms = sandbox.clock.now_ms()
             outcomes.append(
