@@ -75,6 +75,9 @@ class FeatureSource(Protocol):
         ...
 
 
+REPLACED = "what was read is not of the ledger that is there now: it was lost, or replaced, meanwhile; ask again"
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerRead:
     """One atomic read: the customer's state, and the record of an earlier decision under the same request id.
@@ -174,7 +177,7 @@ class Ledger(Protocol):
 
         Raises:
             Unavailable: the ledger did not answer; the commit may or may not have happened, and the same
-                request id will tell.
+                request id will tell. Or the record's `ledger_id` is not the one in service: nothing was written.
         """
         ...
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from decision_service.adapters.memory.ledger import MemoryLedger
+from decision_service.adapters.redis.installation import RedisInstallation
 from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.log import RedisLog
 from decision_service.application.ports import Committed, Earlier, EntryKind, Ledger, LogReader, Moved, Recorded
@@ -21,7 +22,8 @@ from decision_service.core.model.customer import (
     EventCounter,
     Suppression,
 )
-from decision_service.core.model.errors import NotFound
+from decision_service.core.model.errors import NotFound, Unavailable
+from decision_service.core.model.installation import Installation
 from decision_service.core.model.program import Group, LearningMode
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
@@ -42,10 +44,11 @@ NOW = 1_700_000_000_000
 
 
 class Forms(NamedTuple):
-    """A ledger and the reader of its log."""
+    """A ledger, the reader of its log, and what puts the ledger in service under an id."""
 
     ledger: Ledger
     log: LogReader
+    serve: Callable[[str], object]
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -53,13 +56,14 @@ def forms(request: pytest.FixtureRequest) -> Iterator[Forms]:
     """Each form in turn, empty."""
     if request.param == "memory":
         memory = MemoryLedger()
-        yield Forms(memory, memory)
+        yield Forms(memory, memory, lambda name: setattr(memory, "ledger_id", name))
         return
     url = request.getfixturevalue("redis_url")
     ledger, log = RedisLedger(url, 4, 5_000, 3600), RedisLog(url, 4, 5_000)
-    yield Forms(ledger, log)
-    ledger.close()
-    log.close()
+    installation = RedisInstallation(url, 4, 5_000)
+    yield Forms(ledger, log, lambda name: installation.put_in_service(Installation(name, b"")))
+    for part in (ledger, log, installation):
+        part.close()
 
 
 def record(ledger: Ledger, request_id: str = "r1", customer: str = "c1", action: str = "a1") -> DecisionRecord:
@@ -129,6 +133,22 @@ def test_a_moved_version_stops_a_reserving_commit_only(forms: Forms) -> None:
     assert forms.log.backlog() == 1
     assert forms.ledger.commit(second, [], 0) == Committed()
     assert version(forms.ledger) == 1
+
+
+@pytest.mark.parametrize("contacts", [True, False])
+def test_what_was_read_of_another_ledger_is_not_committed(forms: Forms, contacts: bool) -> None:
+    """Lost between the read and the commit, it is empty, and at the same version as a customer's who is new."""
+    forms.serve("lived")
+    read = forms.ledger.begin_read("c1", "r1").result()
+    r = replace(record(forms.ledger), ledger_id=read.ledger_id)
+    slots = [contact(r)] if contacts else []
+    forms.serve("another")
+    with pytest.raises(Unavailable, match="lost, or replaced"):
+        forms.ledger.commit(r, slots, read.state.version)
+    assert forms.ledger.state("c1") == CustomerState()
+    assert list(forms.log.read({}, 10)) == []
+    forms.serve("lived")
+    assert forms.ledger.commit(r, slots, read.state.version) == Committed()
 
 
 def test_a_commit_drops_the_contacts_named(forms: Forms) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from decision_service.application.ports import (
+    REPLACED,
     Committed,
     Dealings,
     Earlier,
@@ -19,7 +20,7 @@ from decision_service.application.ports import (
     Recorded,
 )
 from decision_service.core.model.customer import Contact, CustomerState, EventCounter
-from decision_service.core.model.errors import NotFound
+from decision_service.core.model.errors import NotFound, Unavailable
 from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
@@ -49,7 +50,7 @@ class MemoryLedger:
     shards = 1
 
     def __init__(self, ledger_id: str = "", time_ms: Callable[[], int] | None = None) -> None:
-        self._ledger_id, self._time_ms = ledger_id, time_ms
+        self.ledger_id, self._time_ms = ledger_id, time_ms
         self._lock = threading.RLock()
         self._states: dict[str, CustomerState] = {}
         self._requests: dict[tuple[str, str], DecisionRecord] = {}
@@ -70,7 +71,7 @@ class MemoryLedger:
         with self._lock:
             earlier = self._requests.get((customer_id, request_id))
             ledger_ms = None if self._time_ms is None else self._time_ms()
-            return _Ready(LedgerRead(self.state(customer_id), earlier, self._ledger_id, ledger_ms))
+            return _Ready(LedgerRead(self.state(customer_id), earlier, self.ledger_id, ledger_ms))
 
     def commit(
         self, record: DecisionRecord, contacts: Sequence[Contact], expected_version: int, drop: Sequence[str] = ()
@@ -78,6 +79,8 @@ class MemoryLedger:
         """See the port."""
         request = (record.request.customer_id, record.request.request_id)
         with self._lock:
+            if record.ledger_id != self.ledger_id:
+                raise Unavailable("ledger", REPLACED)
             if earlier := self._requests.get(request):
                 return Earlier(earlier)
             if contacts:

@@ -10,7 +10,16 @@ from decision_service.adapters.redis.installation import check_shards, milliseco
 from decision_service.adapters.redis.keys import Keys, shard_in, shard_of
 from decision_service.adapters.redis.ledger_scripts import ACTIVATE, CHANGE, COMMIT, DEALINGS, OCCUR, RECORD
 from decision_service.adapters.redis.wire import Reply, Script, Wire
-from decision_service.application.ports import Committed, Dealings, Earlier, LedgerRead, LogBody, Moved, Recorded
+from decision_service.application.ports import (
+    REPLACED,
+    Committed,
+    Dealings,
+    Earlier,
+    LedgerRead,
+    LogBody,
+    Moved,
+    Recorded,
+)
 from decision_service.contract.codec import (
     decode_contact,
     decode_entry,
@@ -21,7 +30,7 @@ from decision_service.contract.codec import (
 )
 from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS
 from decision_service.core.model.customer import MAX_RECENT_EVENTS, Contact, CustomerState, EventCounter, Suppression
-from decision_service.core.model.errors import NotFound
+from decision_service.core.model.errors import NotFound, Unavailable
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome, digest_of
 from decision_service.core.model.sending import Change, Confirmation, Verdict
@@ -99,11 +108,12 @@ class RedisLedger:
         fields = [part for contact in contacts for part in (f"c:{contact.decision_id}", encode_contact(contact))]
         kind, *rest = self._wire.run(
             COMMIT,
-            [state, earlier, keys.decision(record.decision_id), keys.log],
+            [state, earlier, keys.decision(record.decision_id), keys.log, keys.ledger],
             [
                 expected_version,
                 self._retention_ms,
                 encode_entry(record),
+                record.ledger_id,
                 len(contacts),
                 *fields,
                 *(f"c:{d}" for d in drop),
@@ -111,6 +121,8 @@ class RedisLedger:
         )
         if kind == b"committed":
             return Committed()
+        if kind == b"replaced":
+            raise Unavailable("ledger", REPLACED)
         return Moved(_state(rest[0])) if kind == b"moved" else Earlier(_record(rest[0]))
 
     def record(self, decision_id: str) -> DecisionRecord:

@@ -14,17 +14,18 @@ local request = redis.call('GET', KEYS[1])
 return request and redis.call('GET', request)
 """)
 
-# KEYS state, request, decision, log.  ARGV expected version, ttl ms, entry, number of contacts, (field, contact)…,
-# dropped field…
+# KEYS state, request, decision, log, ledger.  ARGV expected version, ttl ms, entry, ledger id or '', number of contacts,
+# (field, contact)…, dropped field…
 COMMIT = Script("""
+if (redis.call('GET', KEYS[5]) or '') ~= ARGV[4] then return {'replaced'} end
 local earlier = redis.call('GET', KEYS[2])
 if earlier then return {'earlier', earlier} end
-local contacts = tonumber(ARGV[4])
+local contacts = tonumber(ARGV[5])
 if contacts > 0 then
   local version = redis.call('HGET', KEYS[1], 'v') or '0'
   if version ~= ARGV[1] then return {'moved', redis.call('HGETALL', KEYS[1])} end
-  for i = 5, 3 + 2 * contacts, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-  for i = 5 + 2 * contacts, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+  for i = 6, 4 + 2 * contacts, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+  for i = 6 + 2 * contacts, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
   redis.call('HINCRBY', KEYS[1], 'v', 1)
 end
 redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
