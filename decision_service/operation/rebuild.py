@@ -5,7 +5,8 @@
     3. drain     the log: what was taken since is in the warehouse too
     4. fold      each customer's log, part by part, into the state and what makes retries safe
     5. count     budgets
-    6. serve     each shard whose log has not moved since 3; of the others, those customers again
+    6. serve     each shard whose log has not moved since 3; of the others, those customers again, and what became
+                 of their tokens: the counters are the service's from now on
     7. resume    the id and the key of draws that the history knows
 
 Until 7 no contact is decided on. Every step puts something in the place of what is there, so a rebuild that was stopped
@@ -29,7 +30,7 @@ from decision_service.core.model.errors import Conflict, NbaError, NotFound, Una
 from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.program import FrequencyCap
 from decision_service.core.model.record import Event, Outcome
-from decision_service.core.rebuild import Past, rebuilt
+from decision_service.core.rebuild import Fate, Holding, Past, rebuilt
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
 from decision_service.operation.supervisor import Stack
@@ -155,7 +156,7 @@ class _Rebuild:
         self._now_ms = clock_from(settings.clock).now_ms()
         self._since_ms = self._now_ms - settings.record_retention_s * 1000
         self._report = Report(lost.ledger_id, settings.shards)
-        self._counters = Counters(self._since_ms)
+        self._counters, self._settled = Counters(self._since_ms), list[Holding]()
 
     def run(self, here: Installation, installations: RedisInstallation) -> Report:
         is_whole = here.state is not LedgerState.READY
@@ -227,7 +228,7 @@ class _Rebuild:
                 changed = logged.heard_of_since({shard: before[shard] for shard in waiting})
                 self._fold(logged.of(changed), past, caps, waiting, again=True)
             if is_whole:
-                self._restore.budgets(self._counters, self._now_ms)
+                self._count_budgets(turn == 0)
             ledger_id = self._lost.ledger_id
             served = {s for s in waiting if self._restore.put_in_service(s, positions[s], ledger_id)}
             waiting, before = waiting - served, positions
@@ -264,7 +265,10 @@ class _Rebuild:
                 continue
             told = rebuilt(log.bodies, past, caps, self._now_ms)
             for holding in told.holdings:
-                self._counters.add(holding, again)
+                if again:
+                    self._settled.append(holding)
+                else:
+                    self._counters.add(holding)
             facts = [b for b in log.bodies if isinstance(b, (Outcome, Event)) and b.received_at_ms > self._since_ms]
             reported = {d: (r.statuses, r.received_at_ms) for d, r in told.reports.items()}
             batch.append(Restored(log.customer_id, told.state, log.records, reported, told.stopped, facts))
@@ -281,6 +285,20 @@ class _Rebuild:
         report.counters += len(customer.state.events)
         report.request_ids += len(customer.records)
         report.facts += len(customer.facts)
+
+    def _count_budgets(self, is_first: bool) -> None:
+        """Once from what was logged; then what was reported meanwhile, which may have reached the counters by itself:
+        before they were written, or after, when a shard that is in service took it."""
+        if is_first:
+            self._restore.budgets(self._counters, self._now_ms)
+        budgets = bootstrap.open_budgets(self._settings)
+        for holding in self._settled:
+            if holding.fate is Fate.SPENT:
+                budgets.spend(holding.decision_id, holding.tokens)
+            elif holding.fate is Fate.GIVEN_BACK:
+                budgets.release(holding.decision_id, holding.tokens)
+        self._settled.clear()
+        budgets.close()
 
     def _note(self, unknown: set[str]) -> None:
         if self._lost.unnamed_before:

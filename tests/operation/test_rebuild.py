@@ -20,14 +20,14 @@ from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.cli import app
 from decision_service.core.model.errors import Conflict, NbaError, Unavailable
 from decision_service.core.model.installation import LedgerState
-from decision_service.core.model.record import DecideRequest, Outcome
+from decision_service.core.model.record import ActivationStatus, DecideRequest, Outcome
 from decision_service.documents import normalise
 from decision_service.operation import bootstrap, jobs
 from decision_service.operation.rebuild import Report, rebuild
 from decision_service.operation.recognition import recognise
 from decision_service.operation.settings import Settings
 from decision_service.warehouse.tables import rows_from
-from tests.operation.house import CUSTOMERS, DAY, POLICY, PROGRAM, House
+from tests.operation.house import CUSTOMERS, DAY, HOUR, POLICY, PROGRAM, House
 from tests.support.logged import KIND_OF, T0, decision, outcome
 from tests.support.served import AUDIT
 
@@ -144,6 +144,41 @@ def test_what_is_taken_meanwhile_is_kept(house: House, monkeypatch: pytest.Monke
     house.serve()
     assert house.report(unsubscribe).duplicates == 1
     assert not house.services.decisions.decide(DecideRequest("new", "c1", ("spring",))).record.is_contact
+
+
+def test_tokens_spent_while_it_is_rebuilt_stay_spent(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message reported as sent in a shard that serves already, while another one is still being followed."""
+    house.live(1)
+    house.clock.set(house.clock.now_ms() + DAY)
+    customers = [c for c in CUSTOMERS if shard_of(c, 4) == 0]
+    asked = (DecideRequest("text", customer, ("spring",), channels=("sms",)) for customer in customers)
+    held = next(r for r in (house.services.decisions.decide(a).record for a in asked) if r.is_contact)
+    assert held.reservation is not None
+    keys = [token.key for token in held.reservation.tokens]
+    house.keep()
+    budgets = bootstrap.open_budgets(house.settings)
+    lapsed_ms = held.reservation.lease_expires_at_ms + HOUR
+    before = budgets.begin_levels(keys, lapsed_ms).result()
+    house.lose()
+    house.serve()
+    in_another_shard = next(c for c in CUSTOMERS if shard_of(c, 4) > 0)
+    right, rounds = RedisRestore.put_in_service, []
+
+    def slowly(self: RedisRestore, shard: int, position: int, ledger_id: str) -> bool:
+        if shard == 0 and not rounds:
+            is_served = right(self, shard, position, ledger_id)
+            rounds.append(house.services.feedback.report_activation(held.decision_id, ActivationStatus.SENT))
+            return is_served
+        if len(rounds) == 1:
+            rounds.append(house.services.administration.suppress(in_another_shard, "email", None, "late", "ann"))
+            return False
+        return right(self, shard, position, ledger_id)
+
+    monkeypatch.setattr(RedisRestore, "put_in_service", slowly)
+    rebuild(house.settings)
+    assert len(rounds) == 2
+    after = budgets.begin_levels(keys, lapsed_ms).result()
+    assert {key: after[key] - before[key] for key in keys} == {t.key: t.amount for t in held.reservation.tokens}
 
 
 def test_the_log_goes_on_after_what_was_loaded(house: House) -> None:

@@ -195,44 +195,27 @@ class _Counter:
 
 
 class Counters:
-    """The counters of budgets, added up decision by decision.
+    """The counters of budgets, added up decision by decision, each once.
 
     since_ms: decisions of leases that lapsed before it can no longer be reported on; their tokens are spent, or gone.
     """
 
     def __init__(self, since_ms: int) -> None:
         self._since_ms = since_ms
-        self._recent: dict[str, Holding] = {}
         self.by_key: dict[str, _Counter] = {}
 
-    def add(self, holding: Holding, again: bool = False) -> None:
-        """Add a decision's tokens. again: it may have been added before, when less had become of it."""
+    def add(self, holding: Holding) -> None:
+        """Add a decision's tokens."""
         lapses_ms = holding.until_ms + REPORT_GRACE_MS
-        if lapses_ms >= self._since_ms:
-            if (before := self._recent.get(holding.decision_id)) is not None:
-                self._apply(before, lapses_ms, -1)
-            self._recent[holding.decision_id] = holding
-        elif again:
-            return
-        self._apply(holding, lapses_ms, 1)
-
-    def _apply(self, holding: Holding, lapses_ms: int, sign: int) -> None:
         for token in holding.tokens:
             counter = self.by_key.setdefault(token.key, _Counter(ends(token)))
             counter.latest_ms = max(counter.latest_ms, lapses_ms)
             if holding.fate is Fate.SPENT:
-                counter.spent += sign * token.amount
+                counter.spent += token.amount
             elif lapses_ms >= self._since_ms:
-                self._note(counter, holding, token, lapses_ms, sign)
-
-    @staticmethod
-    def _note(counter: _Counter, holding: Holding, token: Token, lapses_ms: int, sign: int) -> None:
-        is_held = holding.fate is Fate.HELD
-        member = member_of(holding.decision_id, token) + ("" if is_held else ":0")
-        if sign < 0:
-            counter.open.pop(member, None)
-        else:
-            counter.open[member] = lapses_ms, token.amount if is_held else 0
+                is_held = holding.fate is Fate.HELD
+                member = member_of(holding.decision_id, token) + ("" if is_held else ":0")
+                counter.open[member] = lapses_ms, token.amount if is_held else 0
 
 
 def _counter_fields(events: Mapping[str, EventCounter], room: int) -> dict[str, bytes]:
