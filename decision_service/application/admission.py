@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from decision_service.application.ports import Clock, LedgerRead
 from decision_service.core.choice.draw import KeyedDraw
-from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.errors import NotInService, Unavailable
 from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.record import DecideRequest
 
@@ -86,7 +86,7 @@ class Admission:
         """
         installation = self.installation
         if not read.ledger_id or read.ledger_id != installation.ledger_id:
-            raise Unavailable("ledger", why_not(installation))
+            raise NotInService(why_not(installation))
         if self._bound_ms is not None and read.ledger_ms is not None:
             now_ms = self._clock.now_ms()
             if problem := too_far(skew_of(read.ledger_ms, before_ms, now_ms), now_ms, self._bound_ms):
@@ -99,7 +99,7 @@ class Admission:
             Unavailable: the ledger is not in service.
         """
         if self.installation.state is not LedgerState.READY:
-            raise Unavailable("ledger", why_not(self.installation))
+            raise NotInService(why_not(self.installation))
 
     @property
     def clock_problem(self) -> str:

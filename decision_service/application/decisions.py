@@ -119,7 +119,10 @@ class DecisionService:
             raise Overloaded("the warehouse has fallen behind and the decision log is at its bound; retry later")
         # 1. Validate, against one immutable snapshot.
         published = self._policies.current()
-        policy, programs = published.policy, _named(published, request.programs)
+        try:
+            policy, programs = published.policy, _named(published, request.programs)
+        except NotFound as unknown:
+            return self._answer_unnamed(request, unknown)
         self._validate(programs, request)
         models = {program.name: self._catalogue.champion(program.name) for program in programs}
         clock_ms = self._clock.now_ms()
@@ -199,6 +202,22 @@ class DecisionService:
             if recheck(replace(inputs, state=state), record.program, action) is not None:
                 record, action = _race_lost(record), NO_ACTION_ACTION
         raise Overloaded(f"customer {inputs.request.customer_id!r} is being decided for too often at once")
+
+    def _answer_unnamed(self, request: DecideRequest, unknown: NotFound) -> Decided:
+        """The earlier answer, if a program was unpublished since.
+
+        Raises:
+            NotFound: `unknown`, of a program that was never decided for under this request id.
+            Unavailable: a ledger that was lost knows of no program.
+        """
+        clock_ms = self._clock.now_ms()
+        read = self._ledger.begin_read(request.customer_id, request.request_id).result()
+        self._admit(read, clock_ms)
+        if read.earlier is None or request.dry_run:
+            raise unknown
+        return self._answer_again(
+            read.earlier, digest_body(request), clock_ms if request.at_ms is None else request.at_ms
+        )
 
     def _answer_again(self, record: DecisionRecord, body_digest: str, now_ms: int) -> Decided:
         """The earlier answer, and why its contact must not be made any more, if so."""

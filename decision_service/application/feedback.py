@@ -12,7 +12,7 @@ from decision_service.application.ports import Budgets, Clock, Ledger, Moved, Re
 from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS, effects_of, following, refuse_future
 from decision_service.core.guardrails.reports import SENT, report
 from decision_service.core.model.customer import REPORT_GRACE_MS, Contact
-from decision_service.core.model.errors import InvalidRequest, NotFound, Overloaded, Unavailable
+from decision_service.core.model.errors import InvalidRequest, NotFound, NotInService, Overloaded, Unavailable
 from decision_service.core.model.program import Action, ContactPolicy, Program
 from decision_service.core.model.record import (
     Activation,
@@ -72,6 +72,7 @@ class Feedback:
 
         Raises:
             NotFound: no such decision within the ledger's retention.
+            Unavailable: the ledger did not answer, or was lost and may know the decision later: report it again.
             InvalidRequest: a NO_ACTION decision cannot have been sent; a time in the future or before the decision.
         """
         record = self._ledger.record(decision_id)
@@ -154,8 +155,8 @@ class Feedback:
             return None, None
         try:
             record = self._ledger.record(outcome.decision_id)
-        except NotFound:
-            return None, None
+        except (NotFound, NotInService):
+            return None, None  # a ledger that is rebuilt counts the outcome for what it then knows of the decision
         if record.request.customer_id != outcome.customer_id or not record.is_contact:
             return None, None
         return record.program, self._program_of(record).action(record.chosen)

@@ -75,6 +75,7 @@ class FeatureSource(Protocol):
         ...
 
 
+NOT_KNOWN_YET = "it is not in service, so nobody can tell whether the decision was made; ask again when it is"
 REPLACED = "what was read is not of the ledger that is there now: it was lost, or replaced, meanwhile; ask again"
 
 
@@ -177,7 +178,8 @@ class Ledger(Protocol):
 
         Raises:
             Unavailable: the ledger did not answer; the commit may or may not have happened, and the same
-                request id will tell. Or the record's `ledger_id` is not the one in service: nothing was written.
+                request id will tell.
+            NotInService: the record's `ledger_id` is not the ledger's that is there; nothing was written.
         """
         ...
 
@@ -186,6 +188,7 @@ class Ledger(Protocol):
 
         Raises:
             NotFound: unknown, or older than the retention (the warehouse keeps it).
+            NotInService: it is not there, and may be known once what was lost is brought back.
         """
         ...
 

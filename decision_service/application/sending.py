@@ -45,7 +45,8 @@ class Sending:
         Raises:
             NotFound: no such decision within the ledger's retention.
             InvalidRequest: it decided for NO_ACTION.
-            Unavailable: the ledger did not answer, or this worker's clock is not to be trusted: do not send, ask again.
+            Unavailable: the ledger did not answer, was lost, or this worker's clock is not to be trusted: do not send,
+                ask again.
         """
         record = self._ledger.record(decision_id)
         if record.reservation is None:

@@ -199,6 +199,7 @@ class _Rebuild:
         policies.restore(None, entries, latest)
         for name, highest in copies.latest.items():
             policies.restore(name, copies.programs.get(name, {}), highest)
+        policies.announce()
         self._report.programs = len(copies.programs)
         self._report.versions = len(copies.policies) + sum(map(len, copies.programs.values()))
         self._report.notes += [

@@ -9,7 +9,7 @@ import pytest
 from decision_service.adapters.clocks import ManualClock
 from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.application.admission import Admission, skew_of
-from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.errors import NotFound, NotInService, Unavailable
 from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.record import ActivationStatus
 from decision_service.core.model.sending import Verdict
@@ -109,6 +109,14 @@ def test_nothing_is_decided_on_a_ledger_that_is_not_in_service(installation: Ins
         with pytest.raises(Unavailable, match=told):
             world.decide()
         assert ledger.backlog() == 0
+
+
+def test_a_ledger_that_was_lost_knows_of_no_program() -> None:
+    """Nor does a worker that starts beside it: that is no mistake of the caller's."""
+    with pytest.raises(NotInService, match="has lost what it held"):
+        world_on(MemoryLedger("")).decide(programs=("spring",))
+    with pytest.raises(NotFound, match="published are p"):
+        world_on(ledger_of()).decide(programs=("spring",))
 
 
 def test_nothing_is_published_before_versions_are_known_to_go_on() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from decision_service.application.ports import EntryKind
 from decision_service.core.model.customer import ContactStatus
-from decision_service.core.model.errors import InvalidRequest, NotFound
+from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound
 from decision_service.core.model.program import ProgramState
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ActivationStatus, DecisionRecord, Outcome
@@ -138,6 +138,10 @@ def test_a_program_that_is_withdrawn_stops_what_it_has_queued(world: World, stat
     else:
         with pytest.raises(NotFound):
             world.decide("r2")
+        again = world.service.decide(record.request)
+        assert (again.record, again.withheld) == (record, Reason.WITHDRAWN)
+        with pytest.raises(Conflict):
+            world.decide(record.request.request_id, channels=("email",))
     world.administration.set_program_state("p", ProgramState.LIVE, "ann")
     assert world.decide("r3").is_contact
 

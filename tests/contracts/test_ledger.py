@@ -13,6 +13,7 @@ from decision_service.adapters.memory.ledger import MemoryLedger
 from decision_service.adapters.redis.installation import RedisInstallation
 from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.log import RedisLog
+from decision_service.adapters.redis.restore import RedisRestore
 from decision_service.application.ports import Committed, Earlier, EntryKind, Ledger, LogReader, Moved, Recorded
 from decision_service.core.model.customer import (
     ALL_CHANNELS,
@@ -22,7 +23,7 @@ from decision_service.core.model.customer import (
     EventCounter,
     Suppression,
 )
-from decision_service.core.model.errors import NotFound, Unavailable
+from decision_service.core.model.errors import NotFound, NotInService
 from decision_service.core.model.installation import Installation
 from decision_service.core.model.program import Group, LearningMode
 from decision_service.core.model.reasons import Reason
@@ -41,10 +42,11 @@ from decision_service.core.model.record import (
 from decision_service.core.model.sending import Change, Confirmation, Preference, PreferenceKind, Verdict
 
 NOW = 1_700_000_000_000
+LEDGER = "lived"
 
 
 class Forms(NamedTuple):
-    """A ledger, the reader of its log, and what puts the ledger in service under an id."""
+    """A ledger, the reader of its log, and what puts the ledger in service under an id; without one, out of service."""
 
     ledger: Ledger
     log: LogReader
@@ -53,16 +55,25 @@ class Forms(NamedTuple):
 
 @pytest.fixture(params=["memory", "redis"])
 def forms(request: pytest.FixtureRequest) -> Iterator[Forms]:
-    """Each form in turn, empty."""
+    """Each form in turn, empty and in service."""
     if request.param == "memory":
-        memory = MemoryLedger()
+        memory = MemoryLedger(LEDGER)
         yield Forms(memory, memory, lambda name: setattr(memory, "ledger_id", name))
         return
     url = request.getfixturevalue("redis_url")
     ledger, log = RedisLedger(url, 4, 5_000, 3600), RedisLog(url, 4, 5_000)
     installation = RedisInstallation(url, 4, 5_000)
-    yield Forms(ledger, log, lambda name: installation.put_in_service(Installation(name, b"")))
-    for part in (ledger, log, installation):
+    restore = RedisRestore(url, 4, 5_000, 3600)
+
+    def serve(name: str) -> None:
+        if name:
+            installation.put_in_service(Installation(name, b""))
+        else:
+            restore.begin(range(4), {})
+
+    serve(LEDGER)
+    yield Forms(ledger, log, serve)
+    for part in (ledger, log, installation, restore):
         part.close()
 
 
@@ -70,6 +81,7 @@ def record(ledger: Ledger, request_id: str = "r1", customer: str = "c1", action:
     """A minimal record of a contact."""
     return DecisionRecord(
         decision_id=ledger.new_decision_id(customer, NOW),
+        ledger_id=LEDGER,
         request=DecideRequest(request_id, customer, ("p",)),
         body_digest="d",
         decided_at_ms=NOW,
@@ -135,19 +147,29 @@ def test_a_moved_version_stops_a_reserving_commit_only(forms: Forms) -> None:
     assert version(forms.ledger) == 1
 
 
+def test_a_decision_that_is_not_there_may_be_known_later(forms: Forms) -> None:
+    """Of a ledger that was lost nobody can tell: a report on what was sent must not be refused for good."""
+    r = record(forms.ledger)
+    with pytest.raises(NotFound):
+        forms.ledger.record(r.decision_id)
+    forms.serve("")
+    with pytest.raises(NotInService, match="ask again when it is"):
+        forms.ledger.record(r.decision_id)
+
+
 @pytest.mark.parametrize("contacts", [True, False])
 def test_what_was_read_of_another_ledger_is_not_committed(forms: Forms, contacts: bool) -> None:
     """Lost between the read and the commit, it is empty, and at the same version as a customer's who is new."""
-    forms.serve("lived")
     read = forms.ledger.begin_read("c1", "r1").result()
-    r = replace(record(forms.ledger), ledger_id=read.ledger_id)
+    assert read.ledger_id == LEDGER
+    r = record(forms.ledger)
     slots = [contact(r)] if contacts else []
     forms.serve("another")
-    with pytest.raises(Unavailable, match="lost, or replaced"):
+    with pytest.raises(NotInService, match="lost, or replaced"):
         forms.ledger.commit(r, slots, read.state.version)
     assert forms.ledger.state("c1") == CustomerState()
     assert list(forms.log.read({}, 10)) == []
-    forms.serve("lived")
+    forms.serve(LEDGER)
     assert forms.ledger.commit(r, slots, read.state.version) == Committed()
 
 

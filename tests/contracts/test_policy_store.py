@@ -19,7 +19,7 @@ from decision_service.application.policy_store import Audit, PolicyStore, Publis
 from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
 from decision_service.core.model.program import BucketRange, ContactPolicy, Group
-from decision_service.documents import parse_program
+from decision_service.documents import normalise, parse_program
 from decision_service.documents.published import Entry, follow, published_program
 
 ANNA = Audit(author="anna", at_ms=1_700_000_000_000, note="first")
@@ -258,6 +258,35 @@ def test_other_workers_see_it_with_their_next_refresh(redis_store: Callable[[], 
     assert worker.current().policy.version == 1
     assert worker.current().programs["welcome"] is welcome
     assert not worker.refresh()
+
+
+def test_the_snapshot_outlives_what_redis_has_lost(redis_store: Callable[[], RedisPolicies], redis_url: str) -> None:
+    """Until something is published, or brought back, whatever the revision then is."""
+    publisher, worker = redis_store(), redis_store()
+    publisher.publish_program(program(), ANNA)
+    worker.refresh()
+    lived, versions = worker.current(), publisher.versions("welcome")
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    assert not worker.refresh()
+    assert worker.current() is lived
+    rebuilt = redis_store()
+    rebuilt.restore("other", {1: _entry(program("other"))}, 1)
+    assert not worker.refresh()
+    rebuilt.announce()
+    assert worker.refresh()
+    assert worker.current().revision == lived.revision
+    assert set(worker.current().programs) == {"other"}
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    worker.refresh()
+    redis_store().go_on_after({"welcome": versions[-1].version}, 0)
+    assert worker.refresh()
+    assert worker.current().programs == {}
+
+
+def _entry(document: str) -> Entry:
+    return Entry(1, normalise(document), ANNA)
 
 
 def test_an_unreadable_document_leaves_the_earlier_version_in_force(

@@ -8,13 +8,16 @@ from __future__ import annotations
 import heapq
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import pyarrow as pa
 
-from decision_service.core.model.errors import NbaError
+from decision_service.core.model.errors import NbaError, Unavailable
 from decision_service.core.model.record import ALL_PROGRAMS, ActivationStatus, DecideRequest, Outcome
 from decision_service.core.model.sending import Verdict
 from decision_service.operation.sandbox import Sandbox
@@ -24,8 +27,11 @@ HOUR_MS = 60 * MINUTE_MS
 START_MS = round(datetime(2026, 10, 24, 20, tzinfo=UTC).timestamp() * 1000)  # five hours before Berlin's clocks go back
 MARGIN_MS = 40 * MINUTE_MS
 LEASE = "1h"
+PATIENCE_S = 120.0
 ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata")
 CHANNELS = ("email", "sms", "push")
+
+Answer = TypeVar("Answer")
 
 POLICY = """
 caps:
@@ -74,7 +80,7 @@ budgets:
 
 @dataclass(slots=True)
 class Run:
-    """What the clients were told and did, and how many calls failed even after retries."""
+    """What the clients were told and did, and which calls failed even after retries."""
 
     acknowledged: list[str] = field(default_factory=list)
     reports: dict[str, int] = field(default_factory=dict)
@@ -82,7 +88,40 @@ class Run:
     contradicted: int = 0
     outcomes: int = 0
     late: int = 0
-    failed: int = 0
+    failures: list[str] = field(default_factory=list)
+
+
+class Pause:
+    """Lets clients act side by side, and somebody else while none of them does."""
+
+    def __init__(self) -> None:
+        self._changed, self._acting, self._is_over = threading.Condition(), 0, True
+
+    @contextmanager
+    def acting(self) -> Iterator[None]:
+        """As a client: once nobody wants to be alone."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._is_over)
+            self._acting += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._acting -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Once every client has finished what it is at."""
+        with self._changed:
+            self._is_over = False
+            self._changed.wait_for(lambda: self._acting == 0)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._is_over = True
+                self._changed.notify_all()
 
 
 def simulated_hours(decides: int) -> int:
@@ -142,9 +181,12 @@ def _customer(number: int) -> str:
     return f"customer-{number}"
 
 
-def run(sandbox: Sandbox, *, decides: int, clients: int, customers: int, midway: Callable[[], object]) -> Run:
-    """`clients` threads make `decides` decisions between them; `midway` something happens."""
-    result, lock = Run(), threading.Lock()
+def run(
+    sandbox: Sandbox, *, decides: int, clients: int, customers: int, happens: Mapping[float, Callable[[Pause], object]]
+) -> Run:
+    """`clients` threads make `decides` decisions between them; at shares of these, in [0, 1), something `happens`."""
+    result, lock, pause = Run(), threading.Lock(), Pause()
+    at_turn = {round(share * decides): event for share, event in happens.items()}
     turns = iter(range(decides))
     simulated_ms = simulated_hours(decides) * HOUR_MS
 
@@ -155,10 +197,11 @@ def run(sandbox: Sandbox, *, decides: int, clients: int, customers: int, midway:
                 turn = next(turns, None)
             if turn is None:
                 return
-            if turn == decides // 2:
-                midway()
+            if event := at_turn.get(turn):
+                event(pause)
             sandbox.clock.set(START_MS + turn * simulated_ms // decides)
-            runner.act(turn)
+            with pause.acting():
+                runner.act(turn)
 
     threads = [threading.Thread(target=client, args=(i,)) for i in range(clients)]
     for thread in threads:
@@ -195,16 +238,17 @@ class _Runner:
             customer = _customer(self.dice.randrange(self.customers))
             self._respond(turn, customer)
             self._decide(turn, customer)
-        except NbaError:
+        except NbaError as error:
             with self.lock:
-                self.run.failed += 1
+                self.run.failures.append(str(error))
 
     def _decide(self, turn: int, customer: str) -> None:
         names = ["autumn", "spring", "summer", "winter"]
         asked = self.dice.choice(
             [tuple(self.dice.sample(names, 1)), tuple(self.dice.sample(names, 2)), (ALL_PROGRAMS,)]
         )
-        answer = self.sandbox.client.decide(DecideRequest(f"r{turn}", customer, asked))
+        request = DecideRequest(f"r{turn}", customer, asked)
+        answer = _insist(lambda: self.sandbox.client.decide(request))
         with self.lock:
             self.run.acknowledged.append(answer.decision_id)
         if not answer.is_contact or answer.lease_expires_at_ms is None:
@@ -237,7 +281,7 @@ class _Runner:
 
     def _may_send(self, message: _Message) -> bool:
         """Ask just before sending, as nine of ten times it is done here; what must wait is asked about again."""
-        said = self.sandbox.client.confirm_send(message.decision_id)
+        said = _insist(lambda: self.sandbox.client.confirm_send(message.decision_id))
         with self.lock:
             self.run.verdicts[said.verdict] = self.run.verdicts.get(said.verdict, 0) + 1
         if said.verdict is Verdict.WAIT and said.until_ms is not None:
@@ -245,7 +289,7 @@ class _Runner:
         return said.is_go
 
     def _report(self, message: _Message, status: ActivationStatus) -> None:
-        result = self.sandbox.client.report_activation(message.decision_id, status)
+        result = _insist(lambda: self.sandbox.client.report_activation(message.decision_id, status))
         with self.lock:
             self.run.reports[status] = self.run.reports.get(status, 0) + 1
             self.run.contradicted += result.contradicts is not None
@@ -262,6 +306,18 @@ class _Runner:
             return
         now_ms = self.sandbox.clock.now_ms()
         outcome = Outcome(f"o{turn}", customer, name, now_ms, now_ms, channel=self.dice.choice(CHANNELS))
-        self.sandbox.client.record_outcomes([outcome])
+        _insist(lambda: self.sandbox.client.record_outcomes([outcome]))
         with self.lock:
             self.run.outcomes += 1
+
+
+def _insist(call: Callable[[], Answer]) -> Answer:
+    """As a runner does while a part is down: the same call, with the same ids, until there is an answer."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except Unavailable:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)

@@ -39,7 +39,7 @@ def settings(tmp_path: Path) -> Settings:
 
 def test_without_the_ledger_the_warehouse_explains_the_same(settings: Settings) -> None:
     """Record, program and contact policy from their tables: word for word what the service says."""
-    world = World()
+    world = World(ledger=MemoryLedger(""))
     world.policies.publish_policy(POLICY, AUDIT)
     world.decide("r1")
     record = world.decide("r2")
@@ -87,7 +87,7 @@ def test_decisions_of_a_release_without_ids_are_explained_by_the_ledger_that_mad
     settings = Settings(home=tmp_path, ledger_url=redis_url)
     with redis.Redis.from_url(redis_url) as client:
         client.set("nba:shards", settings.shards)
-    world = World()
+    world = World(ledger=MemoryLedger(""))
     record = world.decide()
     warehouse = bootstrap.open_warehouse(settings)
     drain(world.ledger, warehouse)

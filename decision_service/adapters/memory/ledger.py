@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from decision_service.application.ports import (
+    NOT_KNOWN_YET,
     REPLACED,
     Committed,
     Dealings,
@@ -20,7 +21,7 @@ from decision_service.application.ports import (
     Recorded,
 )
 from decision_service.core.model.customer import Contact, CustomerState, EventCounter
-from decision_service.core.model.errors import NotFound, Unavailable
+from decision_service.core.model.errors import NotFound, NotInService
 from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
@@ -44,12 +45,12 @@ class _Ready:
 class MemoryLedger:
     """Both ports, Ledger and LogReader, under one lock.
 
-    ledger_id, time_ms: what it says of itself with each read.
+    ledger_id, time_ms: what it says of itself with each read; without an id it is not in service.
     """
 
     shards = 1
 
-    def __init__(self, ledger_id: str = "", time_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, ledger_id: str = "memory", time_ms: Callable[[], int] | None = None) -> None:
         self.ledger_id, self._time_ms = ledger_id, time_ms
         self._lock = threading.RLock()
         self._states: dict[str, CustomerState] = {}
@@ -80,7 +81,7 @@ class MemoryLedger:
         request = (record.request.customer_id, record.request.request_id)
         with self._lock:
             if record.ledger_id != self.ledger_id:
-                raise Unavailable("ledger", REPLACED)
+                raise NotInService(REPLACED)
             if earlier := self._requests.get(request):
                 return Earlier(earlier)
             if contacts:
@@ -97,6 +98,8 @@ class MemoryLedger:
         try:
             return self._decisions[decision_id]
         except KeyError:
+            if not self.ledger_id:
+                raise NotInService(NOT_KNOWN_YET) from None
             raise NotFound("decision", decision_id) from None
 
     def dealings(self, customer_id: str, decision_id: str) -> Dealings:

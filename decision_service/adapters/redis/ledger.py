@@ -11,6 +11,7 @@ from decision_service.adapters.redis.keys import Keys, shard_in, shard_of
 from decision_service.adapters.redis.ledger_scripts import ACTIVATE, CHANGE, COMMIT, DEALINGS, OCCUR, RECORD
 from decision_service.adapters.redis.wire import Reply, Script, Wire
 from decision_service.application.ports import (
+    NOT_KNOWN_YET,
     REPLACED,
     Committed,
     Dealings,
@@ -30,7 +31,7 @@ from decision_service.contract.codec import (
 )
 from decision_service.core.guardrails.effects import CLOCK_TOLERANCE_MS
 from decision_service.core.model.customer import MAX_RECENT_EVENTS, Contact, CustomerState, EventCounter, Suppression
-from decision_service.core.model.errors import NotFound, Unavailable
+from decision_service.core.model.errors import NotFound, NotInService
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Activation, ActivationStatus, DecisionRecord, Event, Outcome, digest_of
 from decision_service.core.model.sending import Change, Confirmation, Verdict
@@ -122,13 +123,16 @@ class RedisLedger:
         if kind == b"committed":
             return Committed()
         if kind == b"replaced":
-            raise Unavailable("ledger", REPLACED)
+            raise NotInService(REPLACED)
         return Moved(_state(rest[0])) if kind == b"moved" else Earlier(_record(rest[0]))
 
     def record(self, decision_id: str) -> DecisionRecord:
         """See the port."""
-        entry = self._wire.run(RECORD, [self._by_decision(decision_id).decision(decision_id)], [])
+        keys = self._by_decision(decision_id)
+        entry, is_in_service = self._wire.run(RECORD, [keys.decision(decision_id), keys.ledger], [])
         if entry is None:
+            if not is_in_service:
+                raise NotInService(NOT_KNOWN_YET)
             raise NotFound(
                 "decision", decision_id, "the ledger forgets after its retention; `nba explain` asks the warehouse"
             )

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from decision_service.adapters.redis.wire import Script
 
-# KEYS pointer of a decision. The entry that it points to, in the same slot.
+# KEYS pointer of a decision, ledger. The entry that it points to, in the same slot; whether the ledger is in service.
 RECORD = Script("""
 local request = redis.call('GET', KEYS[1])
-return request and redis.call('GET', request)
+return {request and redis.call('GET', request), redis.call('EXISTS', KEYS[2])}
 """)
 
-# KEYS state, request, decision, log, ledger.  ARGV expected version, ttl ms, entry, ledger id or '', number of contacts,
-# (field, contact)…, dropped field…
+# KEYS state, request, decision, log, ledger.  ARGV expected version, ttl ms, entry, ledger id or '',
+# number of contacts, (field, contact)…, dropped field…
 COMMIT = Script("""
 if (redis.call('GET', KEYS[5]) or '') ~= ARGV[4] then return {'replaced'} end
 local earlier = redis.call('GET', KEYS[2])

@@ -45,12 +45,11 @@ for _ = redis.call('LLEN', KEYS[1]) + 1, tonumber(ARGV[1]) do redis.call('RPUSH'
 return redis.call('LLEN', KEYS[1])
 """)
 
-# KEYS list, programs, revision.  ARGV name or '' (nothing is in force by it), entry…
+# KEYS list, programs.  ARGV name or '' (nothing is in force by it), entry…
 _RESTORE = Script("""
 redis.call('DEL', KEYS[1])
 for i = 2, #ARGV do redis.call('RPUSH', KEYS[1], ARGV[i]) end
 if ARGV[1] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[#ARGV]) end
-redis.call('INCR', KEYS[3])
 return #ARGV - 1
 """)
 
@@ -65,13 +64,15 @@ class RedisPolicies:
     """`application.policy_store.PolicyStore`, shared by all processes. Call `refresh` a few times a second from one
     thread.
 
-    While Redis is down, `current` keeps serving the last snapshot; everything else raises Unavailable.
+    While Redis is down, `current` keeps serving the last snapshot; everything else raises Unavailable. So it does when
+    Redis has lost what was published, until something is again: whoever is asked then has no answer of his own.
     """
 
     def __init__(self, url: str, deadline_ms: int) -> None:
         self._wire = Wire(url, deadline_ms, "policy store")
         self._current = NOTHING
         self._problems: Mapping[str, str] = {}
+        self._is_lost = False
         self._lock = threading.Lock()
         self._entries: dict[tuple[str, int], Entry] = {}  # of a list's key and version; versions never change
 
@@ -91,13 +92,18 @@ class RedisPolicies:
             Unavailable: Redis did not answer; the snapshot stays.
         """
         with self._lock:
-            if _integer(self._wire.call("GET", _REVISION)) == self._current.revision:
+            moved = self._wire.call("GET", _REVISION)
+            if moved is None:
+                self._is_lost = self._current is not NOTHING
+                return False
+            if int(moved) == self._current.revision and not self._is_lost:
                 return False
             revision, flat, policy = self._wire.run(_EVERYTHING, [_REVISION, _PROGRAMS, _POLICY], [])
             programs = {flat[i].decode(errors="replace"): flat[i + 1] for i in range(0, len(flat), 2)}
             self._current, self._problems = snapshot(
-                self._current, _integer(revision), programs, policy or None, self._history
+                self._current, int(revision or 0), programs, policy or None, self._history
             )
+            self._is_lost = False
             return True
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
@@ -152,16 +158,22 @@ class RedisPolicies:
         """
         for key, latest in [(_PROGRAM + name, version) for name, version in programs.items()] + [(_POLICY, policy)]:
             self._wire.run(_FILL, [key], [latest])
+        self.announce()
 
     def restore(self, program: str | None, versions: Mapping[int, Entry], latest: int) -> None:
         """Bring back the versions of a program (None: of the contact policy) as they were; may be repeated.
 
         latest: the highest there was. Versions that are lost stay empty; without its latest a program is not in force.
+        Others see it once all is brought back and announced.
         """
         entries = [versions[v].to_json() if v in versions else "" for v in range(1, latest + 1)]
         in_force = program if program is not None and latest in versions else ""
         key = _POLICY if program is None else _PROGRAM + program
-        self._wire.run(_RESTORE, [key, _PROGRAMS, _REVISION], [in_force, *entries])
+        self._wire.run(_RESTORE, [key, _PROGRAMS], [in_force, *entries])
+
+    def announce(self) -> None:
+        """Let everybody look at what there is."""
+        self._wire.call("INCR", _REVISION)
 
     def close(self) -> None:
         """Close idle connections."""
@@ -225,7 +237,3 @@ def _readable(text: bytes | None) -> Entry | None:
         return Entry.from_json(text)
     except InvalidRequest:
         return None
-
-
-def _integer(answer: bytes | None) -> int:
-    return int(answer or 0)

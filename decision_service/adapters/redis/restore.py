@@ -21,7 +21,7 @@ from decision_service.contract.codec import encode_entry
 from decision_service.core.guardrails.budgets import ends
 from decision_service.core.model.customer import REPORT_GRACE_MS, CustomerState, EventCounter
 from decision_service.core.model.errors import Conflict, Unavailable
-from decision_service.core.model.record import ActivationStatus, DecisionRecord, Event, Outcome, Token, digest_of
+from decision_service.core.model.record import ActivationStatus, DecisionRecord, Event, Outcome, digest_of
 from decision_service.core.model.sending import Confirmation
 from decision_service.core.rebuild import Fate, Holding
 

@@ -5,6 +5,7 @@
     ├── NotFound            the named thing does not exist
     ├── Conflict            the request contradicts what was already recorded
     ├── Unavailable         a part is down; retrying later may help
+    │   └── NotInService    the ledger answers, but is new or was lost
     ├── Overloaded          shed load; retry with backoff
     ├── NotBuilt            part of the API surface that this version does not offer
     ├── ModelRejected       a model failed digest, encoder or golden-context checks
@@ -65,6 +66,13 @@ class Unavailable(NbaError):
     def __init__(self, part: str, detail: str) -> None:
         self.part = part
         super().__init__(f"{part}: {detail}")
+
+
+class NotInService(Unavailable):
+    """The ledger answers, but was not found to go on with the history: it is new, or was lost."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("ledger", detail)
 
 
 class Overloaded(NbaError):
