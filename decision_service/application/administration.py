@@ -15,7 +15,7 @@ from decision_service.core.model.errors import InvalidRequest, NotFound, Overloa
 from decision_service.core.model.program import LearningMode, ProgramState
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.sending import Change
-from decision_service.documents import Surroundings, normalise, parse_contact_policy, parse_program, with_state
+from decision_service.documents import Surroundings, keeping_pause, normalise, parse_contact_policy, parse_program
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,7 @@ class Administration:
             history = self._policies.versions(name)
         except NotFound:
             history = ()
+        document = keeping_pause(document, history[-1].document if history else None)
         return ProgramVersion(name, self._version(name, history, document), normalise(document), audit)
 
     def surroundings(self) -> Surroundings:
@@ -148,8 +149,7 @@ class Administration:
             NotFound: no such program.
         """
         self._check_publishing()
-        latest = self._policies.versions(name)[-1]
-        return self._policies.publish_program(with_state(latest.document, state), self._audit(author, note))
+        return self._policies.set_program_state(name, state, self._audit(author, note))
 
     def suppress(self, customer_id: str, channel: str, until_ms: int | None, note: str = "", author: str = "") -> None:
         """Stop contacts on a channel (`*` for all) at once, until a time or for good; also those that are decided and

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from decision_service.core.model.program import BucketRange, ContactPolicy, Program
+from decision_service.core.model.program import BucketRange, ContactPolicy, Program, ProgramState
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,19 @@ class PolicyStore(PolicySource, Protocol):
         ...
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
-        """Publish the next version (YAML or JSON text); the current version again if nothing changed.
+        """Publish the next version (YAML or JSON text); the current version again if nothing changed. A program that is
+        paused stays so, unless the document names a state.
 
         Raises:
             InvalidRequest: listing every mistake at once; nothing is published.
+        """
+        ...
+
+    def set_program_state(self, name: str, state: ProgramState, audit: Audit) -> ProgramVersion:
+        """Publish the latest document in another state; the current version again if it is in that state.
+
+        Raises:
+            NotFound: no such program.
         """
         ...
 

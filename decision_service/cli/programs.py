@@ -23,6 +23,7 @@ from decision_service.cli.terminal import (
     print_table,
 )
 from decision_service.core.model.errors import InvalidRequest, NbaError, NotFound, Violation
+from decision_service.core.model.program import ProgramState
 
 if TYPE_CHECKING:
     from decision_service.application.policy_store import PolicyVersion, ProgramVersion
@@ -84,12 +85,16 @@ def diff(
     files: Files = None, file: MoreFiles = None, target: Target = "", home: Home = None, as_json: AsJson = False
 ) -> None:
     """Compare files with what is published, key by key. Exit code 0 if nothing differs, 1 if something does."""
+    from decision_service.documents import keeping_pause
     from decision_service.documents.differences import differences
 
     documents = _checked(files, file).require()
     with _client(target, home) as client:
         latest = [_latest(client, document) for document in documents]
-    found = [differences(p.document if p else "{}", d.text) for d, p in zip(documents, latest, strict=True)]
+    found = [
+        differences(p.document, keeping_pause(d.text, p.document)) if p else differences("{}", d.text)
+        for d, p in zip(documents, latest, strict=True)
+    ]
     moved = [_moved_groups(document, published) for document, published in zip(documents, latest, strict=True)]
     if as_json:
         print_json(
@@ -131,6 +136,8 @@ def apply(
 
     All files are checked before the first is published; if one has a mistake, none is.
     """
+    from decision_service.documents import keeping_pause
+
     batch = _checked(files, file)
     documents = batch.require()
     author = author or getpass.getuser()
@@ -143,6 +150,7 @@ def apply(
                 before = _latest(client, document)
                 version = _publish(client, document, author, note)
                 change = "unchanged" if before and before.version == version else "changed" if before else "new"
+                stays_paused = before is not None and keeping_pause(document.text, before.document) != document.text
                 published.append(
                     {
                         "file": document.source,
@@ -150,6 +158,7 @@ def apply(
                         "version": version,
                         "change": change,
                         "moved_groups": _moved_groups(document, before),
+                        "stays_paused": stays_paused,
                     }
                 )
         finally:  # what was published stays, whatever happened to the next
@@ -161,6 +170,8 @@ def apply(
                 for row in published:
                     for line in row["moved_groups"]:
                         print(f"{row['what']}, groups: {line}")
+                    if row["stays_paused"]:
+                        print(f"{row['what']} stays paused, as it was; `nba resume` lets it decide again")
 
 
 def history(name: Name, target: Target = "", home: Home = None, as_json: AsJson = False) -> None:
@@ -197,17 +208,23 @@ def rollback(
 
     For models, see `nba demote`.
     """
+    from decision_service.documents import parse_program
+
     author = author or getpass.getuser()
+    is_paused = False
     note = note or f"back to version {version}"
     with _client(target, home) as client:
         if name == CONTACT_POLICY:
             now = client.rollback_contact_policy(version, author, note)
         else:
             now = client.rollback_program(name, version, author, note)
+            is_paused = parse_program(client.get_program(name, now)[0].document).state is ProgramState.PAUSED
     if as_json:
         print_json({"name": name, "like": version, "version": now})
     else:
         print(f"Version {now} of {_title(name)} is in force, the same as version {version}.")
+        if is_paused:
+            print("It is paused, as before; `nba resume` lets it decide again.")
 
 
 def schema(kind: Annotated[Kind, typer.Argument(help="Which documents.")]) -> None:

@@ -27,6 +27,7 @@ __all__ = [
     "Surroundings",
     "contact_policy_json_schema",
     "is_contact_policy",
+    "keeping_pause",
     "normalise",
     "parse_contact_policy",
     "parse_program",
@@ -105,6 +106,18 @@ def with_state(text: str, state: ProgramState) -> str:
     if state is not ProgramState.LIVE:
         data["state"] = state.value
     return json.dumps(data, ensure_ascii=False)
+
+
+def keeping_pause(text: str, latest: str | None) -> str:
+    """A program's document as it follows the latest one: paused if that is, unless the text itself names a state. So a
+    new text, or an old one, lifts no pause by the way.
+
+    Raises:
+        InvalidRequest: it is not YAML or JSON.
+    """
+    if latest is None or "state" in read(text).data or read(latest).data.get("state") != ProgramState.PAUSED:
+        return text
+    return with_state(text, ProgramState.PAUSED)
 
 
 def _parse(text: str, model: type[_Model], check: Callable[[Data], Iterable[checks.Mistake]]) -> _Model:

@@ -76,7 +76,8 @@ def test_apply_publishes_every_file_of_a_folder(shell: Shell) -> None:
     published = shell.json("apply", str(shell.folder), "--author", "anna", "--note", "why")
     policy = {"file": str(shell.folder / "b.json"), "what": "contact policy", "version": 1, "change": "new"}
     program = {"file": str(shell.folder / "a.yaml"), "what": "program p", "version": 2, "change": "changed"}
-    assert published == [{**policy, "moved_groups": []}, {**program, "moved_groups": []}]
+    told = {"moved_groups": [], "stays_paused": False}
+    assert published == [{**policy, **told}, {**program, **told}]
     assert [p["change"] for p in shell.json("apply", "-f", str(shell.folder))] == ["unchanged"] * 2
     assert (shell.policies.versions("p")[1].audit.author, shell.policies.versions("p")[1].audit.note) == ("anna", "why")
 
@@ -178,6 +179,21 @@ def test_rollback_and_history(shell: Shell) -> None:
     ]
     assert shell.policies.current().programs["p"].priority == 0
     assert "first things first" in shell.run("history", "p").stdout
+
+
+def test_a_pause_outlives_what_is_published_by_the_way(shell: Shell) -> None:
+    """By apply and by rollback, which say so; diff knows of no difference."""
+    file = shell.write("p.yaml", PROGRAM)
+    assert "is paused" in shell.run("pause", "p", "--note", "wrong price").stdout
+    assert shell.run("diff", file).exit_code == 0
+    applied = shell.run("apply", file).stdout
+    assert "unchanged" in applied
+    assert "program p stays paused" in applied
+    assert "It is paused, as before" in shell.run("rollback", "p", "1").stdout
+    [published] = shell.json("apply", shell.write("p.yaml", PROGRAM + "priority: 3"))
+    assert (published["change"], published["stays_paused"]) == ("changed", True)
+    assert "decides again" in shell.run("resume", "p").stdout
+    assert "paused" not in shell.run("apply", file).stdout
 
 
 def test_the_contact_policy_has_a_history_too(shell: Shell) -> None:

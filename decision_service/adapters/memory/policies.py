@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 
 from decision_service.application.policy_store import Audit, PolicyVersion, ProgramVersion, Published
-from decision_service.core.model.program import ContactPolicy, Program
-from decision_service.documents import normalise, parse_contact_policy, parse_program
+from decision_service.core.model.program import ContactPolicy, Program, ProgramState
+from decision_service.documents import keeping_pause, normalise, parse_contact_policy, parse_program, with_state
 from decision_service.documents.published import (
     CONTACT_POLICY,
     NOTHING,
@@ -39,11 +39,13 @@ class MemoryPolicies:
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
         """Publish the next version, or return the current one if nothing changed."""
-        draft = parse_program(document)
         with self._lock:
-            entry = _append(self._programs.setdefault(draft.name, []), normalise(document), audit, draft)
-            self._replace({**self._current.programs, draft.name: published_program(entry)}, self._current.policy)
-        return ProgramVersion(draft.name, entry.version, entry.document, entry.audit, entry.ranges)
+            return self._publish(parse_program(document).name, document, audit)
+
+    def set_program_state(self, name: str, state: ProgramState, audit: Audit) -> ProgramVersion:
+        """Publish the latest document in another state, or return the current version if it is in that state."""
+        with self._lock:
+            return self._publish(name, with_state(self.versions(name)[-1].document, state), audit, keeps_pause=False)
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
@@ -81,6 +83,14 @@ class MemoryPolicies:
         if version == 0:
             return ContactPolicy()
         return contact_policy_of(self._policy_entry(version).document, version)
+
+    def _publish(self, name: str, document: str, audit: Audit, keeps_pause: bool = True) -> ProgramVersion:
+        entries = self._programs.setdefault(name, [])
+        if keeps_pause:
+            document = keeping_pause(document, entries[-1].document if entries else None)
+        entry = _append(entries, normalise(document), audit, parse_program(document))
+        self._replace({**self._current.programs, name: published_program(entry)}, self._current.policy)
+        return ProgramVersion(name, entry.version, entry.document, entry.audit, entry.ranges)
 
     def _publish_policy(self, document: str, audit: Audit) -> Entry:
         parse_contact_policy(document)

@@ -6,13 +6,13 @@ Every worker looks at the revision a few times a second and reads the rest only 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from decision_service.adapters.redis.wire import Script, Wire
 from decision_service.application.policy_store import Audit, PolicyVersion, ProgramVersion, Published
 from decision_service.core.model.errors import InvalidRequest, NotFound
-from decision_service.core.model.program import ContactPolicy, Program
-from decision_service.documents import normalise, parse_contact_policy, parse_program
+from decision_service.core.model.program import ContactPolicy, Program, ProgramState
+from decision_service.documents import keeping_pause, normalise, parse_contact_policy, parse_program, with_state
 from decision_service.documents.published import (
     CONTACT_POLICY,
     NOTHING,
@@ -108,9 +108,18 @@ class RedisPolicies:
 
     def publish_program(self, document: str, audit: Audit) -> ProgramVersion:
         """Publish the next version, or return the current one if nothing changed."""
-        draft = parse_program(document)
-        entry = self._append(_PROGRAM + draft.name, normalise(document), audit, draft)
-        return ProgramVersion(draft.name, entry.version, entry.document, entry.audit, entry.ranges)
+        name = parse_program(document).name
+        return self._publish(name, lambda latest: keeping_pause(document, latest), audit)
+
+    def set_program_state(self, name: str, state: ProgramState, audit: Audit) -> ProgramVersion:
+        """Publish the latest document in another state, or return the current version if it is in that state."""
+
+        def in_state(latest: str | None) -> str:
+            if latest is None:
+                raise self._unknown_program(name)
+            return with_state(latest, state)
+
+        return self._publish(name, in_state, audit)
 
     def publish_policy(self, document: str, audit: Audit) -> int:
         """Publish the contact policy; its version."""
@@ -181,7 +190,11 @@ class RedisPolicies:
 
     def _publish_policy(self, document: str, audit: Audit) -> Entry:
         parse_contact_policy(document)
-        return self._append(_POLICY, normalise(document), audit)
+        return self._append(_POLICY, lambda _: document, audit)
+
+    def _publish(self, name: str, following: Callable[[str | None], str], audit: Audit) -> ProgramVersion:
+        entry = self._append(_PROGRAM + name, following, audit, name)
+        return ProgramVersion(name, entry.version, entry.document, entry.audit, entry.ranges)
 
     def _program_entry(self, name: str, version: int) -> Entry:
         entry = self._entry(_PROGRAM + name, version)
@@ -214,15 +227,18 @@ class RedisPolicies:
         entries: list[bytes] = self._wire.call("LRANGE", _POLICY if program is None else _PROGRAM + program, 0, -1)
         return [entry for entry in entries if entry]
 
-    def _append(self, key: str, document: str, audit: Audit, draft: Program | None = None) -> Entry:
+    def _append(self, key: str, following: Callable[[str | None], str], audit: Audit, program: str = "") -> Entry:
+        """Publish what follows the latest document, be it that somebody else publishes meanwhile."""
         while True:  # each round that fails is one in which another publisher succeeded
             length, text = self._wire.run(_LATEST, [key], [])
             latest = _readable(text)
+            document = normalise(following(None if latest is None else latest.document))
             if latest is not None and latest.document == document:
                 break
-            ranges = follow(draft, latest, self._current.programs.get(draft.name)) if draft is not None else ()
+            before = self._current.programs.get(program)
+            ranges = follow(parse_program(document), latest, before) if program else ()
             latest = Entry(length + 1, document, audit, ranges)
-            arguments = [length, latest.to_json(), draft.name if draft is not None else ""]
+            arguments = [length, latest.to_json(), program]
             if self._wire.run(_APPEND, [key, _PROGRAMS, _REVISION], arguments):
                 break
         self.refresh()
