@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.connection import Connection
 
 from decision_service.adapters.redis.embedded import EmbeddedRedis, free_port
 from decision_service.adapters.redis.installation import RedisInstallation, UnsafeLedger
 from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.log import RedisLog
-from decision_service.application.ports import Recorded
+from decision_service.application.ports import Moved, Recorded
+from decision_service.core.model.customer import Suppression
 from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Event, Outcome
+from decision_service.core.model.sending import Change, Preference, PreferenceKind
 
 
 def test_a_read_that_cannot_be_sent_is_told_by_its_result() -> None:
@@ -52,6 +56,42 @@ def test_a_ledger_keeps_its_number_of_shards(redis_url: str) -> None:
             other.check_shards()
     with pytest.raises(UnsafeLedger, match="NBA_SHARDS=4"):
         RedisInstallation(redis_url, 8, 1000).claim()
+
+
+def test_a_change_whose_answer_was_lost_is_not_told_as_somebody_elses(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks after the server has applied it, and the wire sends it again."""
+    ledger, log = RedisLedger(redis_url, 1, 5_000, 60), RedisLog(redis_url, 1, 5_000)
+    stop = Change(suppressions=(Suppression("email", Reason.SUPPRESSED, 0),), preferences=(_preference("SUPPRESS"),))
+    right, lost = Connection.read_response, []
+
+    def losing(self: Connection, *arguments: object, **more: object) -> object:
+        answer = right(self, *arguments, **more)  # type: ignore[arg-type]
+        if not lost:
+            lost.append(answer)
+            raise redis.exceptions.ConnectionError("broken")
+        return answer
+
+    ledger.state("c1")  # the script is sent whole below, on a connection that has been used
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "read_response", losing)
+        assert ledger.change("c1", stop, 0) is None
+    assert lost
+    state = ledger.state("c1")
+    assert (state.version, [s.channel for s in state.suppressions]) == (1, ["email"])
+    assert len(list(log.read({}, 10))) == 1
+    lift = Change(lifted=("email",), preferences=(_preference("LIFT"),))
+    assert isinstance(ledger.change("c1", lift, 0), Moved)
+    lost.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "read_response", losing)
+        assert ledger.change("c1", lift, 1) is None
+    assert ledger.state("c1").suppressions == ()
+
+
+def _preference(kind: str) -> Preference:
+    return Preference("c1", PreferenceKind(kind), "email", 0)
 
 
 def test_a_read_of_the_log_is_bounded_in_bytes(redis_url: str) -> None:

@@ -1,7 +1,7 @@
 """The ledger's keys: all of a customer, and the log stream its records go to, share the hash tag of one shard.
 
-nba:{sN}:c:CUSTOMER             hash    v → version, c:DECISION → contact, x:REASON:CHANNEL → suppression,
-                                        e:NAME → "total;ms,ms,…" newest first
+nba:{sN}:c:CUSTOMER             hash    v → version, l → id of the last change, c:DECISION → contact,
+                                        x:REASON:CHANNEL → suppression, e:NAME → "total;ms,ms,…" newest first
 nba:{sN}:q:CUSTOMER\\0REQUEST    string  log entry of the decision under that request id
 nba:{sN}:d:DECISION             string  the key above, so that a decision is found by its own id
 nba:{sN}:a:DECISION             string  the statuses reported, in the order in which they came, with commas

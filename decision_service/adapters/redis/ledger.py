@@ -213,7 +213,7 @@ class RedisLedger:
         fields = self._wire.run(
             CHANGE,
             [keys.customer(customer_id), keys.log, *_stopped_keys(keys, change)],
-            [expected_version, "1" if change.moves else "", *self._arguments(change)],
+            [expected_version, secrets.token_hex(8) if change.moves else "", *self._arguments(change)],
         )
         return None if fields is None else Moved(_state(fields))
 
@@ -301,7 +301,7 @@ def _state(fields: Sequence[bytes]) -> CustomerState:
             case b"e:":
                 total, _, times = value.partition(b";")
                 events[name[2:].decode()] = EventCounter(int(total), tuple(map(int, times.split(b","))))
-            case _:
+            case b"v":
                 version = int(value)
     contacts.sort(key=lambda c: (c.from_ms, c.decision_id))
     suppressions.sort(key=lambda s: (s.channel, s.reason))
