@@ -156,6 +156,7 @@ class _Rebuild:
         self._now_ms = clock_from(settings.clock).now_ms()
         self._since_ms = self._now_ms - settings.record_retention_s * 1000
         self._report = Report(lost.ledger_id, settings.shards)
+        self._is_known = bool(warehouse.query(_INSTALLATIONS).num_rows)
         self._counters, self._settled = Counters(self._since_ms), list[Holding]()
 
     def run(self, here: Installation, installations: RedisInstallation) -> Report:
@@ -303,9 +304,10 @@ class _Rebuild:
 
     def _note(self, unknown: set[str]) -> None:
         if self._lost.unnamed_before:
+            by_hand = "" if self._is_known else "those by hand are not known; "
             self._report.notes.append(
-                "suppressions by hand of a release that did not log them are not known; those that outcomes of then "
-                f"brought are in force: {self._report.inferred}"
+                f"of suppressions of a release that did not log them, {by_hand}those that outcomes of then brought are "
+                f"in force, be it that they were lifted since: {self._report.inferred}"
             )
         if unknown:
             self._report.notes.append(f"contacts of {', '.join(sorted(unknown))} count without their tags and messages")

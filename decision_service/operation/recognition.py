@@ -36,8 +36,13 @@ def recognise(settings: Settings, ledger: RedisInstallation, warehouse: Warehous
         if problem != installation.problem:
             log.error("no contact is decided on: %s", problem)
         return ledger.refuse(installation, problem)
+    now_ms = clock_from(settings.clock).now_ms()
+    if installation.state is not LedgerState.READY and installation.unnamed_before:
+        restore = bootstrap.open_restore(settings)
+        log.info("%d suppressions of an earlier release were logged", restore.log_suppressions(now_ms))
+        restore.close()
     # The copy first: nothing is decided on a key that only Redis holds.
-    remember(installation, warehouse, settings.shards, clock_from(settings.clock).now_ms())
+    remember(installation, warehouse, settings.shards, now_ms)
     if installation.state is LedgerState.READY:
         return installation
     return ledger.put_in_service(installation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from decision_service.adapters.redis.installation import check_shards, milliseconds
@@ -287,6 +287,15 @@ def suppression_fields(suppressions: Iterable[Suppression]) -> dict[str, bytes]:
     }
 
 
+def suppressions_in(fields: Mapping[bytes, bytes]) -> list[Suppression]:
+    """Those among the fields of a customer's hash."""
+    return [_suppression(value) for name, value in fields.items() if name.startswith(b"x:")]
+
+
+def _suppression(value: bytes) -> Suppression:
+    return decode_suppression(value.partition(b";")[2])
+
+
 def _state(fields: Sequence[bytes]) -> CustomerState:
     """From HGETALL's flat list of names and values."""
     version = 0
@@ -297,7 +306,7 @@ def _state(fields: Sequence[bytes]) -> CustomerState:
             case b"c:":
                 contacts.append(decode_contact(value))
             case b"x:":
-                suppressions.append(decode_suppression(value.partition(b";")[2]))
+                suppressions.append(_suppression(value))
             case b"e:":
                 total, _, times = value.partition(b";")
                 events[name[2:].decode()] = EventCounter(int(total), tuple(map(int, times.split(b","))))

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
 
 from decision_service.adapters.redis.budgets import KEPT_MS, counter_keys, member_of
 from decision_service.adapters.redis.keys import Keys, shard_of
-from decision_service.adapters.redis.ledger import MOST_FIELDS, contact_fields, suppression_fields
+from decision_service.adapters.redis.ledger import MOST_FIELDS, contact_fields, suppression_fields, suppressions_in
 from decision_service.adapters.redis.log import id_of, sequence_of
 from decision_service.contract.codec import encode_entry
 from decision_service.core.guardrails.budgets import ends
 from decision_service.core.model.customer import REPORT_GRACE_MS, CustomerState, EventCounter
 from decision_service.core.model.errors import Conflict, Unavailable
 from decision_service.core.model.record import ActivationStatus, DecisionRecord, Event, Outcome, digest_of
-from decision_service.core.model.sending import Confirmation
+from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind
 from decision_service.core.rebuild import Fate, Holding
 
 _PIPELINED = 200
@@ -63,6 +63,18 @@ if ms < tonumber(ARGV[2]) or (ms == tonumber(ARGV[2]) and number < tonumber(ARGV
 end
 """
 )
+
+# KEYS state, log.  ARGV (field, entry)…: of what is still there.
+_LOG_WHAT_IS = """
+local logged = 0
+for i = 1, #ARGV, 2 do
+  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then
+    redis.call('XADD', KEYS[2], '*', 'b', ARGV[i + 1])
+    logged = logged + 1
+  end
+end
+return logged
+"""
 
 # KEYS log, ledger.  ARGV id of the last entry that was brought in, ledger id
 _SERVE = (
@@ -177,6 +189,24 @@ class RedisRestore:
                 pipeline.pexpire(tokens, kept_ms)
             with _answering():
                 pipeline.execute()
+
+    def log_suppressions(self, now_ms: int) -> int:
+        """Log the suppressions that are in force, as of now; how many. For a ledger of a release that kept them
+        in itself alone. To repeat it logs them again, which changes nothing."""
+        logged = 0
+        with _answering():
+            for keys in self._keys:
+                for name in self._redis.scan_iter(match=f"{keys.customer('*')}", count=_PIPELINED):
+                    customer_id = name.decode().removeprefix(keys.customer(""))
+                    entries: list[Any] = []
+                    for s in suppressions_in(self._redis.hgetall(name)):
+                        if s.live_at(now_ms):
+                            kept = Preference(customer_id, PreferenceKind.SUPPRESS, s.channel, now_ms, s.reason)
+                            kept = replace(kept, until_ms=s.until_ms, note=s.note)
+                            entries += [*suppression_fields([s]), encode_entry(kept)]
+                    if entries:
+                        logged += self._redis.eval(_LOG_WHAT_IS, 2, name, keys.log, *entries)
+        return logged
 
     def close(self) -> None:
         """Close idle connections."""

@@ -1,0 +1,1 @@
+"""Homes that earlier releases left behind, opened by this one."""
