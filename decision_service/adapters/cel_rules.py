@@ -28,11 +28,14 @@ class CelRules:
             )
         except ValueError as error:  # a value without a CEL form, such as text that is not Unicode
             return [RuleFailure(first_sentence(error))] * len(expressions)
-        given = (variables.customer, variables.context)
-        lists = [value for values in given for value in values.values() if isinstance(value, tuple)]
-        longest = max(map(len, (variables.segments, *lists)))
-        return [execute(expression, context, longest) for expression in expressions]
+        return [execute(expression, context, lambda: _longest(variables)) for expression in expressions]
 
     def reads(self, expression: str) -> Sequence[str]:
         """What a rule reads of the variables, sorted; remembered."""
         return list(reads(expression))
+
+
+def _longest(variables: RuleVariables) -> int:
+    given = (variables.customer, variables.context)
+    lists = [value for values in given for value in values.values() if isinstance(value, tuple)]
+    return max(map(len, (variables.segments, *lists)))

@@ -149,13 +149,13 @@ class DecisionService:
         decision = decide(inputs, self._rules, models, self._draw(request))
         decided = time.perf_counter_ns()
         timings = {"gather": (gathered - started) // 1000, "decide": (decided - gathered) // 1000}
-        record = record_of(inputs, decision, body_digest, timings, ledger_id=read.ledger_id)
+        decision_id = "" if request.dry_run else self._ledger.new_decision_id(request.customer_id, now_ms)
+        record = record_of(inputs, decision, body_digest, timings, decision_id, read.ledger_id)
         action = _program(programs, record.program).action(record.chosen)
         if request.dry_run:
             record = replace(record, unlogged=True)
             return Decided(record, action, self._explain(record))
         # 7. Commit; 8. respond.
-        record = replace(record, decision_id=self._ledger.new_decision_id(request.customer_id, now_ms))
         return self._commit(inputs, record, action, self._caps_of(published))
 
     def _commit(self, inputs: Inputs, record: DecisionRecord, action: Action, caps: Sequence[FrequencyCap]) -> Decided:

@@ -45,6 +45,11 @@ class Cost:
 
     microseconds: tuple[float, ...]
 
+    @property
+    def grows(self) -> bool:
+        """Whether it depends on the length of lists at all."""
+        return len(self.microseconds) > 1
+
     def ms(self, longest: int) -> float:
         """Milliseconds, where no list that the rule reads has more items."""
         return sum(each * float(longest) ** degree for degree, each in enumerate(self.microseconds)) / 1000

@@ -6,7 +6,7 @@ What documents check of rules and what runs them (`adapters.cel_rules`) share it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import cel
@@ -57,13 +57,16 @@ _SYNTAX_ERROR = re.compile(r"ERROR: <input>:(?P<line>\d+):(?P<column>\d+): (?:Sy
 _EXECUTION_ERRORS = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
 
 
-def execute(expression: str, context: cel.Context, longest: int) -> RuleResult:
-    """What a rule gives for one context of variables, whose longest list has so many items; a failure, without running
-    it, where that could take too long."""
+def execute(expression: str, context: cel.Context, longest: Callable[[], int]) -> RuleResult:
+    """What a rule gives for one context of variables; a failure, without running it, where that could take too long.
+
+    longest: how many items the longest list of the variables has.
+    """
     try:
         program, cost = _priced(expression)
-        if (ms := cost.ms(longest)) > MAX_RULE_MS:
-            return RuleFailure(f"it may take {ms:,.0f} ms with a list of {longest} items; {MAX_RULE_MS:g} are allowed")
+        items = longest() if cost.grows else 0
+        if (ms := cost.ms(items)) > MAX_RULE_MS:
+            return RuleFailure(f"it may take {ms:,.0f} ms with a list of {items} items; {MAX_RULE_MS:g} are allowed")
         value = program.execute(context)
     except KeyError as error:
         return RuleFailure(f"`{error.args[0]}` is missing")
@@ -115,7 +118,7 @@ def _mistakes(expression: str) -> Iterator[str]:
         if name.isidentifier() and not _is_operator(name) and name not in FUNCTIONS:
             yield f"unknown function `{name}`"
     if not program.variables():
-        result = execute(expression, cel.Context({}), 0)
+        result = execute(expression, cel.Context({}), lambda: 0)
         if isinstance(result, RuleFailure):
             yield result.message
 
