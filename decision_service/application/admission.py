@@ -12,8 +12,8 @@ from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.record import DecideRequest
 
 UNCOMPARED = (
-    "this ledger is new, and the loader has not compared it with the warehouse yet; it does so when it starts "
-    "(`nba up`, `nba loader`)"
+    "this ledger is new, and the loader has not compared it with the warehouse yet; it does so within a second or two "
+    "where it runs (`nba up`, `nba loader`)"
 )
 LOST = (
     "the ledger has lost what it held since this worker started, or a part of it; run `nba ledger rebuild`, or "

@@ -28,7 +28,15 @@ from decision_service.core.guardrails.caps import droppable, lapsed
 from decision_service.core.guardrails.eligibility import Rules
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.model.customer import CustomerState
-from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound, Overloaded, Unavailable, Violation
+from decision_service.core.model.errors import (
+    Conflict,
+    InvalidRequest,
+    NotFound,
+    NotInService,
+    Overloaded,
+    Unavailable,
+    Violation,
+)
 from decision_service.core.model.program import (
     NO_ACTION_ACTION,
     Action,
@@ -156,7 +164,12 @@ class DecisionService:
             record = replace(record, unlogged=True)
             return Decided(record, action, self._explain(record))
         # 7. Commit; 8. respond.
-        return self._commit(inputs, record, action, self._caps_of(published))
+        try:
+            return self._commit(inputs, record, action, self._caps_of(published))
+        except NotInService:
+            if request.no_action_when_unavailable:
+                return Decided(_unlogged(request, entrants[0], policy, now_ms), NO_ACTION_ACTION)
+            raise
 
     def _commit(self, inputs: Inputs, record: DecisionRecord, action: Action, caps: Sequence[FrequencyCap]) -> Decided:
         """Take the tokens of budgets, then reserve and log; without tokens, or a slot, the answer is NO_ACTION."""
@@ -350,6 +363,8 @@ def _named(published: Published, names: Sequence[str]) -> tuple[Program, ...]:
     wanted = sorted(known) if tuple(names) == (ALL_PROGRAMS,) else sorted(names)
     missing = [name for name in wanted if name not in known]
     if missing or not wanted:
-        hint = f"published are {', '.join(sorted(known))}" if known else "none is published yet; use `nba apply`"
+        hint = f"published are {', '.join(sorted(known))}" if known else "none is published; use `nba apply`"
+        if gone := sorted(set(missing) & published.programs.keys()):
+            hint += f"; {', '.join(gone)} was unpublished, which `nba resume` undoes"
         raise NotFound("program", ", ".join(missing) or ALL_PROGRAMS, hint)
     return tuple(known[name] for name in wanted)

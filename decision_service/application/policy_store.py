@@ -119,7 +119,7 @@ class PolicyStore(PolicySource, Protocol):
         ...
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
-        """Publish an earlier version's document as a new version.
+        """Publish an earlier version's document as a new version, paused if the program is now.
 
         Raises:
             NotFound: no such program or version.

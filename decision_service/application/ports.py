@@ -75,7 +75,10 @@ class FeatureSource(Protocol):
         ...
 
 
-NOT_KNOWN_YET = "it is not in service, so nobody can tell whether the decision was made; ask again when it is"
+NOT_KNOWN_YET = (
+    "it is not in service, so nobody can tell whether the decision was made; ask again when it is; what was lost "
+    "is brought back by `nba ledger rebuild`"
+)
 REPLACED = "what was read is not of the ledger that is there now: it was lost, or replaced, meanwhile; ask again"
 
 

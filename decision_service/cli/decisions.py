@@ -191,13 +191,18 @@ def status(home: Home = None, as_json: AsJson = False) -> None:
     programs = bootstrap.open_policies(chosen).current().programs
     if as_json:
         print_json(
-            {"processes": processes, "backlog": backlog, "programs": {n: p.version for n, p in programs.items()}}
+            {
+                "processes": processes,
+                "backlog": backlog,
+                "programs": {n: p.version for n, p in programs.items()},
+                "states": {n: p.state for n, p in programs.items()},
+            }
         )
         return
     print_table(
         "Programs",
-        ("program", "version", "learning mode", "actions", "description"),
-        [(n, p.version, p.learning_mode, len(p.actions), p.description) for n, p in sorted(programs.items())],
+        ("program", "version", "state", "learning mode", "actions", "description"),
+        [(n, p.version, p.state, p.learning_mode, len(p.actions), p.description) for n, p in sorted(programs.items())],
     )
     print_table(
         "Workers",

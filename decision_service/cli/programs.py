@@ -224,7 +224,7 @@ def rollback(
     else:
         print(f"Version {now} of {_title(name)} is in force, the same as version {version}.")
         if is_paused:
-            print("It is paused, as before; `nba resume` lets it decide again.")
+            print("But it stays paused; `nba resume` lets it decide again.")
 
 
 def schema(kind: Annotated[Kind, typer.Argument(help="Which documents.")]) -> None:

@@ -314,6 +314,9 @@ def fill_confirmation(pb: record_pb2.Confirmation, confirmation: Confirmation) -
     if confirmation.until_ms is not None:
         pb.until_ms = confirmation.until_ms
     pb.unasked = not confirmation.asked
+    pb.policy_version = confirmation.policy_version
+    fill_values(pb.features, confirmation.features)
+    pb.unread.extend(sorted(confirmation.unread))
 
 
 def confirmation_from_pb(pb: record_pb2.Confirmation) -> Confirmation:
@@ -327,6 +330,9 @@ def confirmation_from_pb(pb: record_pb2.Confirmation) -> Confirmation:
         detail=pb.detail,
         until_ms=pb.until_ms if pb.HasField("until_ms") else None,
         asked=not pb.unasked,
+        policy_version=pb.policy_version,
+        features=values_from_pb(pb.features),
+        unread=frozenset(pb.unread),
     )
 
 

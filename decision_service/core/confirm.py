@@ -13,7 +13,7 @@ from decision_service.core.guardrails.shrink import shrink_to
 from decision_service.core.model.customer import Contact, ContactStatus
 from decision_service.core.model.program import Action, Group
 from decision_service.core.model.reasons import Reason
-from decision_service.core.model.record import ActivationStatus, DecisionRecord, Exclusion
+from decision_service.core.model.record import ActivationStatus, DecisionRecord, Exclusion, is_unread
 from decision_service.core.model.sending import Confirmation, Verdict
 
 _REPORTED = frozenset(ContactStatus) - {ContactStatus.RESERVED, ContactStatus.REVOKED, ContactStatus.LAPSED}
@@ -66,7 +66,15 @@ def confirm(record: DecisionRecord, inputs: Inputs, action: Action | None, rules
     from_ms = max(verdict.span.from_ms, record.reservation.send_at_ms or 0)
     if from_ms > now_ms:
         return replace(said, verdict=Verdict.WAIT, reason=Reason.QUIET_HOURS, until_ms=from_ms)
-    return replace(said, verdict=Verdict.GO, until_ms=min(now_ms + GO_HOLDS_MS, until_ms, verdict.span.until_ms))
+    consent = inputs.policy.consent.features.get(action.channel, "")
+    return replace(
+        said,
+        verdict=Verdict.GO,
+        until_ms=min(now_ms + GO_HOLDS_MS, until_ms, verdict.span.until_ms),
+        policy_version=inputs.policy.version,
+        features={name: value for name, value in entrant.features.values.items() if name == consent},
+        unread=frozenset({consent} if consent and is_unread(entrant.features.unread, consent) else ()),
+    )
 
 
 def _blocked(inputs: Inputs, entrant: Entrant) -> Reason | None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from decision_service.core.guardrails.caps import droppable, lapsed
-from decision_service.core.guardrails.effects import effects_of, following
+from decision_service.core.guardrails.effects import effects_of, following, suppressing
 from decision_service.core.guardrails.reports import SENT, report
 from decision_service.core.model.customer import Contact, ContactStatus, CustomerState, EventCounter, Suppression
 from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap
@@ -24,7 +24,7 @@ from decision_service.core.model.record import (
     Token,
     contact_for,
 )
-from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
+from decision_service.core.model.sending import Change, Confirmation, Preference, PreferenceKind, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,21 +200,27 @@ class _Fold:
             self._suppressions = kept
         elif preference.kind is PreferenceKind.SUPPRESS:
             assert preference.reason is not None
-            self._suppress(
-                Suppression(
-                    preference.channel, preference.reason, preference.at_ms, preference.until_ms, preference.note
-                )
+            suppression = Suppression(
+                preference.channel, preference.reason, preference.at_ms, preference.until_ms, preference.note
             )
+            # What it revoked was logged before it, if the ledger knew of any reservation.
+            change = suppressing(self._state(), preference.customer_id, suppression, preference.at_ms, "")
+            if change is not None:
+                self._apply(change)
+            self._suppress(suppression)
 
     def _outcome(self, outcome: Outcome) -> None:
         policy = self._past.policy_of(outcome)
         program, action = self._contact_of(outcome)
         effects = effects_of(policy, outcome, program, action, outcome.received_at_ms)
         logged_from_ms = self._past.preferences_from_ms
-        if effects.suppressions and logged_from_ms is not None and outcome.received_at_ms < logged_from_ms:
-            for suppression in following(self._state(), policy, outcome, effects, outcome.received_at_ms).suppressions:
-                self._suppress(suppression)
-                self._inferred += 1
+        if effects.suppressions or effects.counters:
+            # What was logged of it follows, and says the same. A ledger that had just been lost knew of no policy, or
+            # of no reservation, and logged nothing.
+            change = following(self._state(), policy, outcome, effects, outcome.received_at_ms)
+            self._apply(change)
+            if logged_from_ms is not None and outcome.received_at_ms < logged_from_ms:
+                self._inferred += len(change.suppressions)
         self._count((outcome.name, *effects.counters), outcome.occurred_at_ms)
 
     def _contact_of(self, outcome: Outcome) -> tuple[str | None, Action | None]:
@@ -226,6 +232,17 @@ class _Fold:
     def _reserved(self, decision: ContactDecision) -> Contact:
         action = self._past.action_of(decision)
         return contact_for(decision.decision_id, decision.program, action, decision.reservation, decision.decided_at_ms)
+
+    def _apply(self, change: Change) -> None:
+        """Put suppressions in force, and revoke what was not told to stop before."""
+        told = {stop.decision_id for stop in change.confirmations} - self._stopped.keys()
+        for contact in change.contacts:
+            if contact.decision_id in told:
+                self._contacts[contact.decision_id] = contact
+        for stop in change.confirmations:
+            self._stopped.setdefault(stop.decision_id, stop)
+        for suppression in change.suppressions:
+            self._suppress(suppression)
 
     def _suppress(self, suppression: Suppression) -> None:
         self._suppressions[suppression.channel, suppression.reason] = suppression

@@ -10,6 +10,7 @@ from decision_service.adapters.clocks import SystemClock
 from decision_service.application.admission import skew_of, too_far, why_not
 from decision_service.core.model.errors import NbaError
 from decision_service.core.model.installation import LedgerState
+from decision_service.core.model.program import ProgramState
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
 
@@ -82,7 +83,10 @@ def _programs(settings: Settings) -> str:
     published = bootstrap.open_policies(settings).current()
     if not published.programs:
         raise NbaError("none is published")
-    return ", ".join(f"{name} version {program.version}" for name, program in sorted(published.programs.items()))
+    return ", ".join(
+        f"{name} version {program.version}" + ("" if program.state is ProgramState.LIVE else f", {program.state.value}")
+        for name, program in sorted(published.programs.items())
+    )
 
 
 def _features(settings: Settings) -> str:
@@ -111,5 +115,5 @@ def _workers(settings: Settings) -> str:
     if not processes:
         raise NbaError("none reported within ten seconds")
     if ailing := {name: s["errors"] for name, s in processes.items() if s.get("errors")}:
-        raise NbaError("; ".join(f"{name}: {errors}" for name, errors in ailing.items()))
+        raise NbaError("; ".join(f"{name}: {error}" for name, s in ailing.items() for error in s.values()))
     return f"{len(processes)} report and serve"

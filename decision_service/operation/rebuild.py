@@ -31,7 +31,7 @@ from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.core.model.program import FrequencyCap
 from decision_service.core.model.record import Event, Outcome
 from decision_service.core.rebuild import Fate, Holding, Past, rebuilt
-from decision_service.operation import bootstrap
+from decision_service.operation import bootstrap, jobs
 from decision_service.operation.settings import Settings
 from decision_service.operation.supervisor import Stack
 from decision_service.warehouse.history import ROWS_AT_ONCE, CustomerLog, LoggedCustomers
@@ -77,24 +77,47 @@ class Report:
 
 
 def rebuild_here(settings: Settings, of: str = "", progress: Progress = lambda *_: None) -> Report:
-    """`rebuild`, with the embedded Redis of the home started for it where none runs."""
+    """`rebuild`, with the embedded Redis of the home started for it where none runs, and the features filled again that
+    were lost with the ledger."""
+
+    def run() -> Report:
+        return rebuild(settings, of, progress, fill=lambda: _fill_features(settings))
+
     if settings.ledger_url:
-        return rebuild(settings, of, progress)
+        return run()
     stack = Stack(settings, loader=False)
     try:
         stack.start_redis()
     except Unavailable:
-        return rebuild(settings, of, progress)  # another supervisor has started it, or its own error says why not
+        return run()  # another supervisor has started it, or its own error says why not
     try:
-        return rebuild(settings, of, progress)
+        return run()
     finally:
         stack.stop()
 
 
+def _fill_features(settings: Settings) -> str:
+    """Build features anew if they were on the ledger's server; what is wrong, empty if nothing is. Before contacts are
+    decided on: a refusal that is not in the store any more reads like one that was never given."""
+    if settings.features_address != settings.ledger_address:
+        return ""
+    try:
+        jobs.build_features(settings)
+    except NbaError as error:
+        return f"the features that were on the same server are not filled again, run `nba features build`: {error}"
+    return ""
+
+
 def rebuild(
-    settings: Settings, of: str = "", progress: Progress = lambda *_: None, rows_at_once: int = ROWS_AT_ONCE
+    settings: Settings,
+    of: str = "",
+    progress: Progress = lambda *_: None,
+    rows_at_once: int = ROWS_AT_ONCE,
+    fill: Callable[[], str] = lambda: "",
 ) -> Report:
     """Bring the history of the ledger `of`, by default the newest, into this one and put it in service.
+
+    fill: brings back what else was on its server, before contacts are decided on; what is wrong, in a sentence.
 
     Raises:
         NbaError: there is nothing to rebuild, or this ledger is in service.
@@ -107,7 +130,7 @@ def rebuild(
     restore = bootstrap.open_restore(settings)
     try:
         here, lost = _claim(settings, installations, warehouse, of)
-        return _Rebuild(settings, warehouse, restore, lost, progress, rows_at_once).run(here, installations)
+        return _Rebuild(settings, warehouse, restore, lost, progress, rows_at_once, fill).run(here, installations)
     finally:
         restore.close()
         installations.close()
@@ -150,13 +173,14 @@ class _Rebuild:
         lost: Installation,
         progress: Progress,
         rows_at_once: int,
+        fill: Callable[[], str],
     ) -> None:
         self._settings, self._warehouse, self._restore = settings, warehouse, restore
-        self._lost, self._progress, self._rows_at_once = lost, progress, rows_at_once
+        self._lost, self._progress, self._rows_at_once, self._fill = lost, progress, rows_at_once, fill
         self._now_ms = clock_from(settings.clock).now_ms()
         self._since_ms = self._now_ms - settings.record_retention_s * 1000
         self._report = Report(lost.ledger_id, settings.shards)
-        self._is_known = bool(warehouse.query(_INSTALLATIONS).num_rows)
+        self._was_recognised = bool(warehouse.query(_INSTALLATIONS).num_rows)
         self._counters, self._settled = Counters(self._since_ms), list[Holding]()
 
     def run(self, here: Installation, installations: RedisInstallation) -> Report:
@@ -169,6 +193,8 @@ class _Rebuild:
         copies = copies_of(self._warehouse, self._lost.known_as)
         if is_whole:
             self._publish(copies)
+            if problem := self._fill():
+                self._report.notes.append(problem)
         self._bring_in(missing, copies, is_whole)
         if is_whole:
             # The copy first: nothing is decided on a key that only Redis holds.
@@ -304,7 +330,7 @@ class _Rebuild:
 
     def _note(self, unknown: set[str]) -> None:
         if self._lost.unnamed_before:
-            by_hand = "" if self._is_known else "those by hand are not known; "
+            by_hand = "" if self._was_recognised else "those by hand are not known; "
             self._report.notes.append(
                 f"of suppressions of a release that did not log them, {by_hand}those that outcomes of then brought are "
                 f"in force, be it that they were lifted since: {self._report.inferred}"

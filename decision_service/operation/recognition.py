@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from decision_service.adapters.clocks import clock_from
 from decision_service.adapters.redis.installation import RedisInstallation
 from decision_service.application.ports import Warehouse
-from decision_service.core.model.errors import Unavailable
+from decision_service.core.model.errors import NbaError, Unavailable
 from decision_service.core.model.installation import Installation, LedgerState
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
@@ -73,6 +73,7 @@ def keep_recognising(settings: Settings, warehouse: Warehouse, stop: threading.E
             found = ledger.look()
             if found is None or found.state is LedgerState.NEW or (seen and found.ledger_id != seen.ledger_id):
                 found = recognise(settings, ledger, warehouse)
+                policies = None
             seen = found
             if found.state is LedgerState.READY:
                 policies = policies or bootstrap.open_policies(settings)
@@ -82,6 +83,8 @@ def keep_recognising(settings: Settings, warehouse: Warehouse, stop: threading.E
                     copied = published
         except Unavailable as error:
             log.debug("the ledger's installation was not looked at: %s", error)
+        except NbaError as error:
+            log.warning("what is published was not copied: %s", error)
 
 
 def serve_without_warehouse(settings: Settings) -> Installation:

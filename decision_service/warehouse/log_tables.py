@@ -248,6 +248,9 @@ CONFIRMATIONS = Table(
         _confirmation("confirmed_at", TIMESTAMP, "As of when.", lambda c: microseconds(c.at_ms)),
         _confirmation("at_ms", INT, "The same as a number.", lambda c: c.at_ms, "UTC epoch ms"),
         _confirmation("until_ms", INT, "Until when a GO holds, or when to ask again after a WAIT; else null.", lambda c: c.until_ms, "UTC epoch ms"),
+        _confirmation("policy_version", INT, "Of a GO: the contact policy that it was given under.", lambda c: c.policy_version or None),
+        _confirmation("features_json", STRING, "Of a GO: the channel's consent as the features had it then. JSON object.", lambda c: values_to_json(c.features)),
+        _confirmation("features_unread", STRINGS, "Of a GO: that feature, if it could not be read.", lambda c: sorted(c.unread)),
         *_LOG_POSITION,
     ),
 )  # fmt: skip

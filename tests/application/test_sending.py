@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from decision_service.adapters.memory.features import MemoryView
 from decision_service.application.ports import EntryKind
 from decision_service.core.model.customer import ContactStatus
 from decision_service.core.model.errors import Conflict, InvalidRequest, NotFound
@@ -13,6 +14,7 @@ from decision_service.core.model.program import ProgramState
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ActivationStatus, DecisionRecord, Outcome
 from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
+from decision_service.core.model.values import ValueType
 from tests.support.served import AUDIT, POLICY, PROGRAM, World
 
 QUEUE = """
@@ -144,6 +146,25 @@ def test_a_program_that_is_withdrawn_stops_what_it_has_queued(world: World, stat
             world.decide(record.request.request_id, channels=("email",))
     world.administration.set_program_state("p", ProgramState.LIVE, "ann")
     assert world.decide("r3").is_contact
+
+
+def test_a_go_tells_what_was_read_of_consent(world: World) -> None:
+    """So that the warehouse alone can judge it; one who has refused since is not sent anything."""
+    world.features.define("s", MemoryView("v", {"mail_ok": ValueType.BOOL, "timezone": ValueType.STRING}))
+    stored = {"mail_ok": True, "timezone": "Europe/Berlin"}
+    world.clock.advance(1)
+    world.features.put("v", "c", stored, world.clock.now_ms())
+    world.policies.publish_policy(QUEUE + "consent: {features: {email: mail_ok}, default: deny}\n", AUDIT)
+    record = world.decide()
+    assert record.reservation is not None
+    world.clock.set(record.reservation.send_at_ms or 0)
+    world.features.put("v", "c", stored, world.clock.now_ms())
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.GO, None)
+    [go] = [c for c in logged(world, EntryKind.CONFIRMATIONS) if isinstance(c, Confirmation)]
+    assert (go.policy_version, go.features, go.unread) == (1, {"mail_ok": True}, frozenset())
+    world.clock.advance(1)
+    world.features.put("v", "c", {**stored, "mail_ok": False}, world.clock.now_ms())
+    assert said(world.sending.confirm(record.decision_id)) == (Verdict.STOP, Reason.NO_CONSENT)
 
 
 def test_an_action_that_is_gone_is_not_sent(world: World) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from decision_service.core.model.sending import Confirmation, Verdict
 from decision_service.core.model.values import NO_ACTION
 from tests.audit.journal import DAY_MS, START_MS, Journal, found, policy
 
@@ -46,6 +49,26 @@ def test_a_contact_without_consent_is_named(journal: Journal) -> None:
         "consent: c: decision d4 of 2026-03-10 12:00:00.000Z contacts on email without email_consent (feature false, "
         "context None; contact policy version 1)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("read", "unread", "allowed"),
+    [(True, False, True), (False, False, False), (None, False, False), (True, True, False)],
+)
+def test_a_go_without_consent_is_a_breach(journal: Journal, read: bool | None, unread: bool, allowed: bool) -> None:
+    """By what was read when the runner asked, under the policy of then; a release that did not log it is not judged."""
+    journal.publish(policy(consent={**MAIL_NEEDS_IT, "default": "allow"}))
+    decision_id = journal.decide(features={"email_consent": True})
+    journal.publish(policy(consent={**MAIL_NEEDS_IT, "default": "deny"}))
+    go = Confirmation(decision_id, "c", Verdict.GO, START_MS + 1, until_ms=START_MS + 2)
+    journal.log(go)
+    assert journal.audit().section("consent").checked == 1
+    names = frozenset({"email_consent"} if unread else ())
+    journal.log(replace(go, policy_version=2, features={"email_consent": read}, unread=names))
+    report = journal.audit()
+    assert (found(report, "consent"), report.section("consent").checked) == (not allowed, 2)
+    if not allowed:
+        assert "decision d1 got GO 2026-03-10 12:00:00.001Z on email without email_consent" in report.first[0]
 
 
 @pytest.mark.parametrize("unread", [frozenset({"email_consent", "age"}), frozenset({"*"})])

@@ -189,7 +189,7 @@ def test_a_pause_outlives_what_is_published_by_the_way(shell: Shell) -> None:
     applied = shell.run("apply", file).stdout
     assert "unchanged" in applied
     assert "program p stays paused" in applied
-    assert "It is paused, as before" in shell.run("rollback", "p", "1").stdout
+    assert "it stays paused" in shell.run("rollback", "p", "1").stdout
     [published] = shell.json("apply", shell.write("p.yaml", PROGRAM + "priority: 3"))
     assert (published["change"], published["stays_paused"]) == ("changed", True)
     assert "decides again" in shell.run("resume", "p").stdout

@@ -154,6 +154,9 @@ confirmations = st.builds(
     detail=text,
     until_ms=st.none() | int64,
     asked=st.booleans(),
+    policy_version=int64,
+    features=values,
+    unread=names.map(frozenset),
 )
 preferences = st.builds(
     Preference,

@@ -93,5 +93,4 @@ def _lose(sandbox: Sandbox, pause: guarded.Pause) -> None:
         sandbox.drain()
         with redis.Redis.from_url(sandbox.settings.ledger_address) as client:
             client.flushall()
-    rebuild_here(sandbox.settings)
-    sandbox.build_features()
+    assert rebuild_here(sandbox.settings).notes == []

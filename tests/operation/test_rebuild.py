@@ -15,11 +15,13 @@ from typer.testing import CliRunner
 
 from decision_service.adapters.clocks import FileClock
 from decision_service.adapters.redis.keys import shard_of
+from decision_service.adapters.redis.ledger import RedisLedger
 from decision_service.adapters.redis.restore import RedisRestore, Restored
 from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.cli import app
 from decision_service.core.model.errors import Conflict, NbaError, Unavailable
 from decision_service.core.model.installation import LedgerState
+from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ActivationStatus, DecideRequest, Outcome
 from decision_service.documents import normalise
 from decision_service.operation import bootstrap, jobs
@@ -27,7 +29,7 @@ from decision_service.operation.rebuild import Report, rebuild
 from decision_service.operation.recognition import recognise
 from decision_service.operation.settings import Settings
 from decision_service.warehouse.tables import rows_from
-from tests.operation.house import CUSTOMERS, DAY, HOUR, POLICY, PROGRAM, House
+from tests.operation.house import CUSTOMERS, DAY, HOUR, MINUTE, POLICY, PROGRAM, House
 from tests.support.logged import KIND_OF, T0, decision, outcome
 from tests.support.served import AUDIT
 
@@ -144,6 +146,70 @@ def test_what_is_taken_meanwhile_is_kept(house: House, monkeypatch: pytest.Monke
     house.serve()
     assert house.report(unsubscribe).duplicates == 1
     assert not house.services.decisions.decide(DecideRequest("new", "c1", ("spring",))).record.is_contact
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_is_taken_meanwhile_revokes_what_is_brought_back(house: House, by_hand: bool) -> None:
+    """An empty ledger knows of no reservation: whoever asks again is told all the same."""
+    asked = (DecideRequest("r1", customer, ("spring",)) for customer in CUSTOMERS)
+    held = next(r for r in (house.services.decisions.decide(a).record for a in asked) if r.is_contact)
+    customer = held.request.customer_id
+    house.keep()
+    house.lose()
+    house.clock.set(T0 + MINUTE)
+    if by_hand:
+        house.services.administration.suppress(customer, "*", None, "moved", "ann")
+    else:
+        house.report(Outcome("u1", customer, "complaint", T0 + MINUTE, 0, channel=held.channel))
+    rebuild(house.settings)
+    again = house.serve().decisions.decide(held.request)
+    assert again.record == held
+    assert again.withheld is (Reason.SUPPRESSED if by_hand else Reason.SUPPRESSED_BY_OUTCOME)
+
+
+def test_a_worker_that_starts_on_a_lost_ledger_takes_an_unsubscribe(house: House) -> None:
+    """It knows no contact policy, and what follows from the outcome is known once there is one again."""
+    house.services.administration.suppress("c2", "sms", None, "logged, as it is since", "ann")
+    house.services.decisions.decide(DecideRequest("r1", "c1", ("spring",)))
+    house.keep()
+    house.lose()
+    house.serve()
+    house.clock.set(T0 + MINUTE)
+    assert house.report(Outcome("u1", "c1", "unsubscribe", T0 + MINUTE, 0, channel="email")).recorded == 1
+    rebuild(house.settings)
+    [suppression] = bootstrap.open_ledger(house.settings).state("c1").suppressions
+    assert (suppression.channel, suppression.until_ms) == ("email", T0 + MINUTE + 9 * DAY)
+
+
+def test_a_version_that_was_lost_does_not_stand_for_the_one_of_its_number(house: House) -> None:
+    """One that was published and never copied, in the memory of a worker that goes on."""
+    house.keep()
+    worker = bootstrap.open_policies(house.settings)
+    worker.publish_program(PROGRAM.format(name="spring", lease="3h"), AUDIT)
+    assert worker.program_at("spring", 2).lease_s == 3 * 3_600
+    house.lose()
+    worker.refresh()
+    rebuild(house.settings)
+    worker.publish_program(PROGRAM.format(name="spring", lease="7h"), AUDIT)
+    assert worker.program_at("spring", 2) == worker.current().programs["spring"]
+
+
+def test_a_ledger_lost_between_read_and_commit_may_be_answered_without(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By NO_ACTION, where the runner asks for it; nothing is written to the one that is there."""
+    right = RedisLedger.new_decision_id
+
+    def losing(self: RedisLedger, customer_id: str, now_ms: int) -> str:
+        house.lose()
+        return right(self, customer_id, now_ms)
+
+    house.services.decisions.decide(DecideRequest("r0", "c1", ("spring",)))
+    house.keep()
+    monkeypatch.setattr(RedisLedger, "new_decision_id", losing)
+    decided = house.services.decisions.decide(DecideRequest("r1", "c1", ("spring",), no_action_when_unavailable=True))
+    assert decided.record.unlogged
+    assert bootstrap.open_log(house.settings).backlog() == 0
 
 
 def test_tokens_spent_while_it_is_rebuilt_stay_spent(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

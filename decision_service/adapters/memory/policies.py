@@ -72,7 +72,7 @@ class MemoryPolicies:
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
         """Publish an earlier version's document as a new version."""
-        return self.publish_program(self._entry(name, version).document, audit)
+        return self.publish_program(with_state(self._entry(name, version).document, ProgramState.LIVE), audit)
 
     def program_at(self, name: str, version: int) -> Program:
         """A version as it was published."""

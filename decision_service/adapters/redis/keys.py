@@ -1,7 +1,8 @@
 """The ledger's keys: all of a customer, and the log stream its records go to, share the hash tag of one shard.
 
-nba:{sN}:c:CUSTOMER             hash    v → version, l → id of the last change, c:DECISION → contact,
-                                        x:REASON:CHANNEL → suppression, e:NAME → "total;ms,ms,…" newest first
+nba:{sN}:c:CUSTOMER             hash    v → version, c:DECISION → contact, x:REASON:CHANNEL → suppression,
+                                        e:NAME → "total;ms,ms,…" newest first
+nba:{sN}:l:CUSTOMER             string  id of the last change, for as long as it may be repeated
 nba:{sN}:q:CUSTOMER\\0REQUEST    string  log entry of the decision under that request id
 nba:{sN}:d:DECISION             string  the key above, so that a decision is found by its own id
 nba:{sN}:a:DECISION             string  the statuses reported, in the order in which they came, with commas
@@ -47,6 +48,10 @@ class Keys:
     def customer(self, customer_id: str) -> str:
         """Its state."""
         return f"{self._tag}:c:{customer_id}"
+
+    def last(self, customer_id: str) -> str:
+        """The id of the last change of its state."""
+        return f"{self._tag}:l:{customer_id}"
 
     def request(self, customer_id: str, request_id: str) -> str:
         """The decision under a request id."""

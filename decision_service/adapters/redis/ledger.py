@@ -212,7 +212,7 @@ class RedisLedger:
         keys = self._of(customer_id)
         fields = self._wire.run(
             CHANGE,
-            [keys.customer(customer_id), keys.log, *_stopped_keys(keys, change)],
+            [keys.customer(customer_id), keys.log, keys.last(customer_id), *_stopped_keys(keys, change)],
             [expected_version, secrets.token_hex(8) if change.moves else "", *self._arguments(change)],
         )
         return None if fields is None else Moved(_state(fields))
@@ -287,9 +287,9 @@ def suppression_fields(suppressions: Iterable[Suppression]) -> dict[str, bytes]:
     }
 
 
-def suppressions_in(fields: Mapping[bytes, bytes]) -> list[Suppression]:
-    """Those among the fields of a customer's hash."""
-    return [_suppression(value) for name, value in fields.items() if name.startswith(b"x:")]
+def suppressions_in(fields: Mapping[bytes, bytes]) -> dict[bytes, tuple[bytes, Suppression]]:
+    """Those among the fields of a customer's hash, by field, with the value as it is stored."""
+    return {name: (value, _suppression(value)) for name, value in fields.items() if name.startswith(b"x:")}
 
 
 def _suppression(value: bytes) -> Suppression:
@@ -310,7 +310,7 @@ def _state(fields: Sequence[bytes]) -> CustomerState:
             case b"e:":
                 total, _, times = value.partition(b";")
                 events[name[2:].decode()] = EventCounter(int(total), tuple(map(int, times.split(b","))))
-            case b"v":
+            case _:
                 version = int(value)
     contacts.sort(key=lambda c: (c.from_ms, c.decision_id))
     suppressions.sort(key=lambda s: (s.channel, s.reason))

@@ -66,17 +66,17 @@ local function apply(at, stopped)
 end
 """
 
-# KEYS state, log, stopped…  ARGV expected version, id of the change if it moves the version or '', a change
+# KEYS state, log, last, stopped…  ARGV expected version, id of the change if it moves the version or '', a change
 CHANGE = Script(
     _APPLY
     + """
-if ARGV[2] ~= '' and redis.call('HGET', KEYS[1], 'l') == ARGV[2] then return false end
+if ARGV[2] ~= '' and redis.call('GET', KEYS[3]) == ARGV[2] then return false end
 if (redis.call('HGET', KEYS[1], 'v') or '0') ~= ARGV[1] then return redis.call('HGETALL', KEYS[1]) end
 if ARGV[2] ~= '' then
   redis.call('HINCRBY', KEYS[1], 'v', 1)
-  redis.call('HSET', KEYS[1], 'l', ARGV[2])
+  redis.call('SET', KEYS[3], ARGV[2], 'EX', 60)
 end
-apply(3, 3)
+apply(3, 4)
 return false
 """
 )

@@ -53,6 +53,13 @@ if ARGV[1] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[#ARGV]) end
 return #ARGV - 1
 """)
 
+# The server's time, as no revision is to come back that somebody has seen before what was published was lost.
+_ANNOUNCE = Script("""
+local time = redis.call('TIME')
+local revision = tonumber(redis.call('GET', KEYS[1]) or '0')
+redis.call('SET', KEYS[1], string.format('%.0f', math.max(revision + 1, time[1] * 1000 + math.floor(time[2] / 1000))))
+""")
+
 _LATEST = Script("return {redis.call('LLEN', KEYS[1]), redis.call('LINDEX', KEYS[1], -1)}")
 
 _EVERYTHING = Script("""
@@ -95,6 +102,7 @@ class RedisPolicies:
             moved = self._wire.call("GET", _REVISION)
             if moved is None:
                 self._is_lost = self._current is not NOTHING
+                self._entries.clear()  # a version that was never copied may come to mean another document
                 return False
             if int(moved) == self._current.revision and not self._is_lost:
                 return False
@@ -148,7 +156,7 @@ class RedisPolicies:
 
     def rollback_program(self, name: str, version: int, audit: Audit) -> ProgramVersion:
         """Publish an earlier version's document as a new version."""
-        return self.publish_program(self._program_entry(name, version).document, audit)
+        return self.publish_program(with_state(self._program_entry(name, version).document, ProgramState.LIVE), audit)
 
     def program_at(self, name: str, version: int) -> Program:
         """A version as it was published; read from Redis once."""
@@ -182,7 +190,7 @@ class RedisPolicies:
 
     def announce(self) -> None:
         """Let everybody look at what there is."""
-        self._wire.call("INCR", _REVISION)
+        self._wire.run(_ANNOUNCE, [_REVISION], [])
 
     def close(self) -> None:
         """Close idle connections."""

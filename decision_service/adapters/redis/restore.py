@@ -64,12 +64,12 @@ end
 """
 )
 
-# KEYS state, log.  ARGV (field, entry)…: of what is still there.
+# KEYS state, log.  ARGV (field, value, entry)…: of what is still as it was read; who changed it has logged it.
 _LOG_WHAT_IS = """
 local logged = 0
-for i = 1, #ARGV, 2 do
-  if redis.call('HEXISTS', KEYS[1], ARGV[i]) == 1 then
-    redis.call('XADD', KEYS[2], '*', 'b', ARGV[i + 1])
+for i = 1, #ARGV, 3 do
+  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then
+    redis.call('XADD', KEYS[2], '*', 'b', ARGV[i + 2])
     logged = logged + 1
   end
 end
@@ -199,11 +199,11 @@ class RedisRestore:
                 for name in self._redis.scan_iter(match=f"{keys.customer('*')}", count=_PIPELINED):
                     customer_id = name.decode().removeprefix(keys.customer(""))
                     entries: list[Any] = []
-                    for s in suppressions_in(self._redis.hgetall(name)):
+                    for field, (value, s) in suppressions_in(self._redis.hgetall(name)).items():
                         if s.live_at(now_ms):
                             kept = Preference(customer_id, PreferenceKind.SUPPRESS, s.channel, now_ms, s.reason)
                             kept = replace(kept, until_ms=s.until_ms, note=s.note)
-                            entries += [*suppression_fields([s]), encode_entry(kept)]
+                            entries += [field, value, encode_entry(kept)]
                     if entries:
                         logged += self._redis.eval(_LOG_WHAT_IS, 2, name, keys.log, *entries)
         return logged

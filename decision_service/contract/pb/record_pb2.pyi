@@ -379,7 +379,14 @@ class Activation(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ..., at_ms: _Optional[int] = ..., received_at_ms: _Optional[int] = ..., detail: _Optional[str] = ..., late: _Optional[bool] = ..., contradicts: _Optional[_Union[_types_pb2.ActivationStatus, str]] = ...) -> None: ...
 
 class Confirmation(_message.Message):
-    __slots__ = ("decision_id", "customer_id", "verdict", "at_ms", "reason", "detail", "until_ms", "unasked")
+    __slots__ = ("decision_id", "customer_id", "verdict", "at_ms", "reason", "detail", "until_ms", "unasked", "policy_version", "features", "unread")
+    class FeaturesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: _types_pb2.Value
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[_types_pb2.Value, _Mapping]] = ...) -> None: ...
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     CUSTOMER_ID_FIELD_NUMBER: _ClassVar[int]
     VERDICT_FIELD_NUMBER: _ClassVar[int]
@@ -388,6 +395,9 @@ class Confirmation(_message.Message):
     DETAIL_FIELD_NUMBER: _ClassVar[int]
     UNTIL_MS_FIELD_NUMBER: _ClassVar[int]
     UNASKED_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    UNREAD_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     customer_id: str
     verdict: _types_pb2.Verdict
@@ -396,7 +406,10 @@ class Confirmation(_message.Message):
     detail: str
     until_ms: int
     unasked: bool
-    def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., at_ms: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., until_ms: _Optional[int] = ..., unasked: _Optional[bool] = ...) -> None: ...
+    policy_version: int
+    features: _containers.MessageMap[str, _types_pb2.Value]
+    unread: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, decision_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., verdict: _Optional[_Union[_types_pb2.Verdict, str]] = ..., at_ms: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., detail: _Optional[str] = ..., until_ms: _Optional[int] = ..., unasked: _Optional[bool] = ..., policy_version: _Optional[int] = ..., features: _Optional[_Mapping[str, _types_pb2.Value]] = ..., unread: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Preference(_message.Message):
     __slots__ = ("customer_id", "kind", "channel", "at_ms", "reason", "until_ms", "author", "note", "outcome_id")

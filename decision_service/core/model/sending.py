@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from decision_service.core.model.customer import Contact, Suppression
 from decision_service.core.model.reasons import Reason
+from decision_service.core.model.values import Values
 
 
 class Verdict(StrEnum):
@@ -27,6 +28,8 @@ class Confirmation:
 
     reason, detail: why not; a STOP and a WAIT have a reason. until_ms: a GO holds until then; after a WAIT, ask again
     then. asked: the runner asked; False where something revoked the reservation by itself.
+    policy_version, features, unread: of a GO, the contact policy that it was given under, and the feature of the
+    channel's consent as it was then, see `ServedFeatures`.
     """
 
     decision_id: str
@@ -37,6 +40,9 @@ class Confirmation:
     detail: str = ""
     until_ms: int | None = None
     asked: bool = True
+    policy_version: int = 0
+    features: Values = field(default_factory=dict)
+    unread: frozenset[str] = frozenset()
 
 
 class PreferenceKind(StrEnum):
