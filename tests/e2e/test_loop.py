@@ -28,14 +28,14 @@ actions:
 exploration: {kind: epsilon_greedy, epsilon: 0.3}
 reward: {outcomes: {visit: 1}, aggregation: any, window: 1h}
 """
-DECISIONS = 1_500
+DECISIONS, CUSTOMERS = 1_500, 50
 
 
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A stack whose first model has learned that mail pays and text does not."""
     with Sandbox(Settings(workers=2), tmp_path_factory.mktemp("home"), races.START_MS) as sandbox:
-        races.prepare(sandbox, 50)
+        races.prepare(sandbox, CUSTOMERS)
         sandbox.client.apply_contact_policy("caps: []", "test")
         sandbox.client.apply_program(PROGRAM, "test")
         sandbox.await_programs(["loop"])
@@ -44,22 +44,31 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 def _live(sandbox: Sandbox, name: str) -> None:
-    """DECISIONS decisions, delivered and answered, and the hour in which their rewards mature."""
-    outcomes = []
+    """DECISIONS decisions in rounds, delivered and answered, and the hours in which their rewards mature.
+
+    Between two rounds nothing happens for 0, 1 or 2 hours, so that a model has seen customers contacted just now and
+    hours ago: what it makes of a gap that no row had is not a question of the loop.
+    """
+    outcomes: list[Outcome] = []
     for i in range(DECISIONS):
-        sandbox.clock.set(sandbox.clock.now_ms() + 1_000)
-        answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % 50}", ("loop",)))
+        hours = i // CUSTOMERS % 3 if i % CUSTOMERS == 0 else 0
+        sandbox.clock.set(sandbox.clock.now_ms() + 1_000 + hours * 3_600_000)
+        answer = sandbox.client.decide(DecideRequest(f"{name}-{i}", f"customer-{i % CUSTOMERS}", ("loop",)))
         if answer.is_contact:
             sandbox.client.report_activation(answer.decision_id, ActivationStatus.SENT)
         # Of each customer in another order, so that mail is the best for every one of them at every time.
-        turn = (7 * (i // 50) + i % 50) % 10
+        turn = (7 * (i // CUSTOMERS) + i % CUSTOMERS) % 10
         pays = {"mail": turn < 6, "text": turn < 1, NO_ACTION: turn < 2}[answer.action]
         if pays:
             at_ms = sandbox.clock.now_ms()
             outcomes.append(
-                Outcome(f"{name}-{i}", f"customer-{i % 50}", "visit", at_ms, at_ms, decision_id=answer.decision_id)
+                Outcome(
+                    f"{name}-{i}", f"customer-{i % CUSTOMERS}", "visit", at_ms, at_ms, decision_id=answer.decision_id
+                )
             )
-    sandbox.client.record_outcomes(outcomes)
+        if i % CUSTOMERS == CUSTOMERS - 1:
+            sandbox.client.record_outcomes(outcomes)
+            outcomes = []
     sandbox.clock.set(sandbox.clock.now_ms() + 2 * 3_600_000)
     sandbox.drain()
 
@@ -82,12 +91,14 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     # The first model is judged better than uniform, and workers serve it.
     [run] = sandbox.learn()
     assert (run.program, run.verdict) == ("loop", "PROMOTE")
-    answers = [sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % 50}", ("loop",))) for i in range(200)]
+    answers = []
+    for i in range(200):
+        sandbox.clock.set(sandbox.clock.now_ms() + 1_000)
+        answers.append(sandbox.client.decide(DecideRequest(f"served-{i}", f"customer-{i % CUSTOMERS}", ("loop",))))
     assert all(a.model is not None and a.model.version == run.version for a in answers)
     assert max(a.probability for a in answers) == pytest.approx(0.8)
-    # What a model makes of 1,500 drawn decisions differs from run to run, as the key of the draws does.
     best = [a for a in answers if a.probability > 0.5]
-    assert len(best) > 90
+    assert {a.action for a in best} == {"mail"}
 
     # Every one of them replays bit for bit through the API.
     assert all(sandbox.client.replay(a.decision_id).differences == () for a in answers[:50])
@@ -104,7 +115,7 @@ def test_the_loop_closes_and_a_bad_model_does_not_open_it(sandbox: Sandbox) -> N
     # The command line explains from the service and, without it, from the warehouse.
     explained = _nba(sandbox, "explain", best[0].decision_id)
     assert explained.returncode == 0, explained.stderr
-    assert explained.stdout.startswith(f"{best[0].action} for customer customer-")
+    assert explained.stdout.startswith("mail for customer customer-")
     absent = _nba(sandbox, "explain", best[0].decision_id, "--target", "127.0.0.1:1")
     assert absent.stdout == explained.stdout
 
