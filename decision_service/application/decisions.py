@@ -181,6 +181,8 @@ class DecisionService:
             decided = self._log(inputs, record, action, caps)
             kept = decided.record.decision_id == record.decision_id and decided.record.reservation is not None
             return decided
+        except NotInService:
+            raise
         except Unavailable:
             kept = True  # it may have been committed; if not, its tokens come back when the lease lapses
             raise

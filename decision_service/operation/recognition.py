@@ -37,15 +37,21 @@ def recognise(settings: Settings, ledger: RedisInstallation, warehouse: Warehous
             log.error("no contact is decided on: %s", problem)
         return ledger.refuse(installation, problem)
     now_ms = clock_from(settings.clock).now_ms()
-    if installation.state is not LedgerState.READY and installation.unnamed_before:
-        restore = bootstrap.open_restore(settings)
-        log.info("%d suppressions of an earlier release were logged", restore.log_suppressions(now_ms))
-        restore.close()
+    if installation.state is not LedgerState.READY:
+        _log_suppressions(settings, installation, now_ms)
     # The copy first: nothing is decided on a key that only Redis holds.
     remember(installation, warehouse, settings.shards, now_ms)
     if installation.state is LedgerState.READY:
         return installation
     return ledger.put_in_service(installation)
+
+
+def _log_suppressions(settings: Settings, installation: Installation, now_ms: int) -> None:
+    """Those that an earlier release kept in its ledger alone, before the ledger is first put in service."""
+    if installation.unnamed_before:
+        restore = bootstrap.open_restore(settings)
+        log.info("%d suppressions of an earlier release were logged", restore.log_suppressions(now_ms))
+        restore.close()
 
 
 def recognise_when_it_answers(settings: Settings, warehouse: Warehouse, stop: threading.Event) -> None:
@@ -113,5 +119,7 @@ def declare_new(settings: Settings) -> Installation | None:
         return None
     programs, policy = latest_versions(warehouse)
     bootstrap.open_policies(settings).go_on_after(programs, policy)
-    remember(installation, warehouse, settings.shards, clock_from(settings.clock).now_ms())
+    now_ms = clock_from(settings.clock).now_ms()
+    _log_suppressions(settings, installation, now_ms)
+    remember(installation, warehouse, settings.shards, now_ms)
     return ledger.put_in_service(installation)

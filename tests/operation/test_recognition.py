@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,14 @@ from typer.testing import CliRunner
 
 from decision_service.adapters.clocks import SystemClock
 from decision_service.adapters.redis.installation import RedisInstallation
+from decision_service.adapters.redis.keys import Keys, shard_of
+from decision_service.adapters.redis.ledger import suppression_fields
 from decision_service.application.ports import EntryKind, LogBody, LogEntry, Warehouse
 from decision_service.cli import app
+from decision_service.core.model.customer import Suppression
 from decision_service.core.model.errors import NotFound
 from decision_service.core.model.installation import LedgerState
+from decision_service.core.model.reasons import Reason
 from decision_service.operation import bootstrap, jobs
 from decision_service.operation.diagnosis import examine
 from decision_service.operation.recognition import declare_new, keep_recognising, recognise
@@ -177,6 +182,68 @@ def test_the_loader_recognises_a_ledger_that_takes_the_place_of_the_last(
     stop.set()
     thread.join()
     assert refused.is_set()
+
+
+def test_the_loader_goes_on_where_a_ledger_is_declared_new(
+    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse
+) -> None:
+    """It has seen another ledger's publications, the same number of them; what is published next is copied."""
+    recognise(settings, ledger, warehouse)
+    bootstrap.open_policies(settings).publish_program(PROGRAM, AUDIT)
+    loaded(warehouse, decision("00-d1", "c1"))
+    stop = threading.Event()
+    thread = threading.Thread(target=keep_recognising, args=(settings, warehouse, stop))
+    thread.start()
+    try:
+        _await(lambda: warehouse.query("SELECT * FROM program_versions").num_rows == 1)
+        lose(settings)
+        _await(lambda: ledger.claim().state is LedgerState.REFUSED)
+        assert declare_new(settings) is not None
+        bootstrap.open_policies(settings).publish_program(PROGRAM, AUDIT)
+        _await(lambda: warehouse.query("SELECT * FROM program_versions").num_rows == 2)
+        assert thread.is_alive()
+    finally:
+        stop.set()
+        thread.join()
+    rows = warehouse.query("SELECT version FROM program_versions ORDER BY version").to_pylist()
+    assert [row["version"] for row in rows] == [1, 2]
+
+
+def _await(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("by", [recognise, None])
+def test_suppressions_that_a_release_kept_to_itself_are_logged(
+    settings: Settings, ledger: RedisInstallation, warehouse: Warehouse, by: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When its ledger is first put in service, be it declared new; one that changes meanwhile has logged itself."""
+    keys = {customer: Keys(shard_of(customer, 4)).customer(customer) for customer in ("c1", "c2")}
+    brief = suppression_fields([Suppression("email", Reason.SUPPRESSED, 0, 2**50, "brief")])
+    changed = suppression_fields([Suppression("email", Reason.SUPPRESSED, 0, None, "for good")])
+    with redis.Redis.from_url(settings.ledger_address) as client:
+        client.set("nba:shards", 4)
+        for key in keys.values():
+            client.hset(key, mapping={"v": 1, **brief})
+    right = redis.Redis.hgetall
+
+    def changing(self: redis.Redis, name: bytes) -> object:
+        found = right(self, name)
+        if name.decode() == keys["c2"]:
+            self.hset(name, mapping=changed)  # type: ignore[arg-type]
+        return found
+
+    monkeypatch.setattr(redis.Redis, "hgetall", changing)
+    if by is None:
+        assert declare_new(settings) is not None
+    else:
+        recognise(settings, ledger, warehouse)
+    jobs.load(settings)
+    rows = warehouse.query("SELECT customer_id, channel, kind, until_ms, note FROM contact_preferences").to_pylist()
+    assert rows == [{"customer_id": "c1", "channel": "email", "kind": "SUPPRESS", "until_ms": 2**50, "note": "brief"}]
 
 
 def test_the_command_asks_before_it_declares(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
