@@ -34,7 +34,7 @@ DECIDED = """
 WITH sent AS (
     SELECT
         decision_id,
-        coalesce(min(at_ms) FILTER (status = 'SENT'), min(at_ms)) AS sent_ms,
+        least(min(at_ms) FILTER (status = 'SENT'), arg_min(at_ms, log_sequence)) AS sent_ms,
         min(received_at_ms) AS reported_ms,
         min(log_sequence) AS reported_sequence,
         arg_max(status, log_sequence) FILTER (status <> 'SENT') = 'BOUNCED' AS bounced

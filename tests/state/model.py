@@ -266,7 +266,9 @@ class Model:
             return
         fits, is_first = sending.fits, sending.sent_ms is None
         if is_first or status == "SENT":
-            sending.sent_ms = max(at_ms, sending.decided_ms)
+            # What is told of it when its arrival is known cannot be later than that.
+            known_ms = at_ms if sending.sent_ms is None else sending.sent_ms
+            sending.sent_ms = max(min(at_ms, known_ms), sending.decided_ms)
             on_time = fits.from_ms <= sending.sent_ms <= fits.until_ms
             if is_first:
                 # By the latest time that the clock ever showed: what had lapsed then may have been given away.

@@ -41,8 +41,13 @@ def report(
     if status not in SENT:
         return Reported(replace(reserved, status=ContactStatus.RELEASED), contradicts)
     sent_ms = at_ms
-    if status is not ActivationStatus.SENT and held is not None and held.status.was_sent:
-        sent_ms = held.from_ms  # what became of a message does not change when it was sent
+    if not SENT.isdisjoint(before):
+        # What is said of a message that is known to be sent does not bring back one that no cap can count any more.
+        if held is None:
+            return Reported(None, contradicts)
+        # What became of it does not change when it was sent. Nor was it sent after it arrived: others have been decided
+        # since, by the time that was known.
+        sent_ms = min(at_ms, held.from_ms) if status is ActivationStatus.SENT else held.from_ms
     fates = [s for s in (*before, status) if s in SENT and s is not ActivationStatus.SENT]
     known = fates[-1] if fates else ActivationStatus.SENT
     return Reported(

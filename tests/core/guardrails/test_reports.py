@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from decision_service.core.guardrails.reports import SENT, report
+from decision_service.core.guardrails.reports import SENT, Reported, report
 from decision_service.core.model.customer import Contact, ContactStatus
 from decision_service.core.model.record import ActivationStatus
 
@@ -34,7 +34,7 @@ def told(*statuses: ActivationStatus) -> tuple[Contact, list[ActivationStatus | 
         ([S, B], "BOUNCED", 0, None),
         ([D, B], "BOUNCED", 0, None),  # as senders document
         ([B, D], "DELIVERED", 0, B),
-        ([D, S], "DELIVERED", 1, None),  # SENT tells the true time
+        ([D, S], "DELIVERED", 0, None),  # it was not sent after it arrived
         ([F, S], "SENT", 1, F),
         ([F, D], "DELIVERED", 1, F),
         ([S, F], "SENT", 0, S),
@@ -58,6 +58,30 @@ def test_that_it_was_sent_wins_in_any_order(statuses: tuple[ActivationStatus, ..
     """If any report says so, it counts as sent; else it is released."""
     contact, _ = told(*statuses)
     assert contact.status.was_sent == (not SENT.isdisjoint(statuses))
+
+
+def test_a_time_of_sending_that_is_told_later_is_taken_if_it_is_earlier() -> None:
+    """DELIVERED stood for it until then, with its own time."""
+    arrived = report(RESERVED, RESERVED, (), D, NOW + 60_000)
+    assert arrived is not None
+    sent = report(RESERVED, arrived.contact, (D,), S, NOW + 5_000)
+    assert sent is not None
+    assert sent.contact is not None
+    assert (sent.contact.status.value, sent.contact.from_ms, sent.contact.until_ms) == (
+        "DELIVERED",
+        NOW + 5_000,
+        NOW + 5_000,
+    )
+
+
+@pytest.mark.parametrize(("before", "status"), [(S, B), (D, S), (S, D)])
+def test_what_no_cap_can_count_any_more_is_not_brought_back(before: ActivationStatus, status: ActivationStatus) -> None:
+    """Where the ledger answers for decisions for longer than the longest cap, a receipt of today is not a message of
+    today; one that was never known to be sent is."""
+    assert report(RESERVED, None, (before,), status, NOW + 40 * 86_400_000) == Reported(None)
+    late = report(RESERVED, None, (), status, NOW + 40 * 86_400_000)
+    assert late is not None
+    assert late.contact is not None
 
 
 @pytest.mark.parametrize("status", list(ActivationStatus))
