@@ -1,31 +1,33 @@
 """Logged decisions with their rewards, as the learning side sees them.
 
 Everything a row holds was logged by Decide at the moment of the decision; nothing is read again from the feature
-store, so a model is trained and judged on exactly what was served. Only decisions whose probability is true are
-kept: drawn by the model or uniformly, for TREATMENT or RANDOM_CONTROL, and learnable (see `rewards.learnable`).
+store, so a model is trained and judged on exactly what was served. The rows are the decisions that were drawn at
+random, as they were drawn, whatever became of them (`rewards.learnable`): the reward is that of deciding. Nothing is
+selected on what came after the draw, unless the program learns from activated decisions only.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypedDict
 
 import numpy as np
 
 from decision_service.application.ports import Warehouse
+from decision_service.core.choice.baseline import baseline_action
 from decision_service.core.choice.encoding import known_values
-from decision_service.core.estimation.ope import Calibration, FloatArray, IntArray, probability_matrix
+from decision_service.core.estimation.ope import Calibration, FloatArray, IntArray
+from decision_service.core.guardrails.eligibility import Rules, RuleVariables
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.core.model.program import Action, Group, Program, RewardDefinition
-from decision_service.core.model.record import PolicyKind
+from decision_service.core.model.program import Action, Group, Program
+from decision_service.core.model.record import ActivationStatus, PolicyKind
+from decision_service.core.model.reward import Period, RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Values
 from decision_service.warehouse.columns import values_from_json
-
-LEARNING_GROUPS = (Group.TREATMENT, Group.RANDOM_CONTROL)
-TRUE_POLICIES = (PolicyKind.MODEL, PolicyKind.UNIFORM)
 
 ProgramAt = Callable[[str, int, str], Program]
 """A program version as it was published: (name, version, ledger id); `VersionsByLedger.program_at` is one."""
@@ -38,7 +40,8 @@ class LoggedRow:
     known: features, live counters and context as served, context overriding; what `Scorer.encode` takes.
     actions: the feasible actions in logged order; probabilities: theirs, shape (len(actions),), sum to 1. Where
         programs competed, given that this one decided.
-    chosen: index into `actions`. model_version: what scored, empty without a model.
+    chosen: index into `actions` of what was drawn. model_version: what scored, empty without a model.
+    baseline: what the program's baseline rules would have served; empty where it was not asked for.
     """
 
     decision_id: str
@@ -54,6 +57,7 @@ class LoggedRow:
     chosen: int
     reward: float
     encoding_digest: str = ""
+    baseline: str = ""
 
     @property
     def probability(self) -> float:
@@ -62,30 +66,30 @@ class LoggedRow:
 
 
 @dataclass(frozen=True, slots=True)
-class JoinRate:
-    """Of `matured` trainable decisions for an action, how many became `learnable`: sent, and reported so."""
+class ActivationRate:
+    """Of the decisions drawn for an action, how many were carried out, as far as anybody reported."""
 
     action: str
-    matured: int
-    learnable: int
+    drawn: int
+    activated: int
 
     @property
     def rate(self) -> float:
         """In [0, 1]; 1 without decisions."""
-        return self.learnable / self.matured if self.matured else 1.0
+        return self.activated / self.drawn if self.drawn else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class LogFacts:
-    """What is known of the log that rows were taken from, learnable or not; splits carry it along unchanged.
+    """What the rows of a dataset say of the log that they were taken from.
 
-    by_action, by_probability: were actions drawn as often as logged? None where nothing was drawn.
+    by_action, by_probability: were actions drawn as often as logged? None without rows.
+    activated: by action, where the program learns from activated decisions only; empty otherwise.
     """
 
-    decisions: int = 0
     by_action: Calibration | None = None
     by_probability: Calibration | None = None
-    joined: tuple[JoinRate, ...] = ()
+    activated: tuple[ActivationRate, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -93,16 +97,21 @@ class LoggedDataset:
     """Rows in order of (decided_at_ms, decision_id), of one program and reward version.
 
     `actions` are the columns of every (n, A) array here: the ids that occur in the rows, sorted, NO_ACTION last.
+    idle: (decided_at_ms, action drawn) of the decisions that are not among the rows because they were not activated.
     """
 
     program: str
     reward: RewardDefinition
     rows: tuple[LoggedRow, ...]
-    facts: LogFacts = field(default_factory=LogFacts)
+    idle: tuple[tuple[int, str], ...] = ()
 
     @classmethod
     def of(
-        cls, program: str, reward: RewardDefinition, rows: Iterable[LoggedRow], facts: LogFacts | None = None
+        cls,
+        program: str,
+        reward: RewardDefinition,
+        rows: Iterable[LoggedRow],
+        idle: Iterable[tuple[int, str]] = (),
     ) -> LoggedDataset:
         """The dataset of these rows, in any order.
 
@@ -118,7 +127,7 @@ class LoggedDataset:
                 f"{len(wrong)} decisions have a probability outside (0, 1] or a reward outside "
                 f"[{reward.low}, {reward.high}], such as {shown}; run `nba join` again",
             )
-        return cls(program, reward, ordered, facts or LogFacts())
+        return cls(program, reward, ordered, tuple(idle))
 
     def __len__(self) -> int:
         """How many rows."""
@@ -146,6 +155,12 @@ class LoggedDataset:
         return self.spread((1.0,) * len(row.actions) for row in self.rows) > 0
 
     @cached_property
+    def has_choice(self) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Whether there was anything to choose, shape (n,): rows without say nothing about any policy."""
+        choice: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = self.feasible.sum(axis=1) > 1
+        return choice
+
+    @cached_property
     def chosen(self) -> IntArray:
         """Column of each row's chosen action, shape (n,)."""
         return np.array([self.column[row.actions[row.chosen].id] for row in self.rows], dtype=np.int64)
@@ -160,6 +175,24 @@ class LoggedDataset:
     def rewards(self) -> FloatArray:
         """Shape (n,), within the reward definition's bounds."""
         return np.array([row.reward for row in self.rows], dtype=np.float64)
+
+    @cached_property
+    def facts(self) -> LogFacts:
+        """Of these rows, and of what was left out beside them."""
+        if not self.rows:
+            return LogFacts()
+        drawn = Counter(action for _, action in self.idle)
+        for action, n in self.action_rows.items():
+            drawn[action] += n
+        return LogFacts(
+            by_action=Calibration.by_action(self.actions, self.logged, self.chosen),
+            by_probability=Calibration.by_probability(self.logged, self.chosen),
+            activated=tuple(
+                ActivationRate(action, n, self.action_rows.get(action, 0)) for action, n in sorted(drawn.items()) if n
+            )
+            if self.idle
+            else (),
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -178,7 +211,11 @@ class LoggedDataset:
 
     def between(self, since_ms: int, until_ms: int) -> LoggedDataset:
         """The rows decided in [`since_ms`, `until_ms`)."""
-        return replace(self, rows=tuple(row for row in self.rows if since_ms <= row.decided_at_ms < until_ms))
+        return replace(
+            self,
+            rows=tuple(row for row in self.rows if since_ms <= row.decided_at_ms < until_ms),
+            idle=tuple(left for left in self.idle if since_ms <= left[0] < until_ms),
+        )
 
     def split(self, holdout: float) -> tuple[LoggedDataset, LoggedDataset]:
         """Earlier and later rows; the later ones are about the share `holdout` of all, and decisions of the same
@@ -207,14 +244,15 @@ def _plausible(row: LoggedRow, reward: RewardDefinition) -> bool:
 _SELECT = """
 SELECT d.decision_id, d.customer_id, d.decided_at_ms, coalesce(d.ledger_id, '') AS ledger_id, d.program_version,
        d."group", d.policy, coalesce(d.model_version, '') AS model_version, d.features_json, d.live_json,
-       d.context_json, d.actions, d.probabilities, d.drawn, d.encoding_digest, r.reward, r.trainable, r.learnable
+       d.context_json, d.features_unread, d.actions, d.probabilities, d.drawn, d.encoding_digest, r.reward,
+       coalesce(r.activated, '') AS activated
 FROM decisions d JOIN rewards r ON r.decision_id = d.decision_id
-WHERE d.program = $program AND r.reward_version = $reward_version AND r.matured
+WHERE d.program = $program AND r.reward_version = $reward_version AND r.learnable
   AND d.decided_at_ms >= $since_ms AND d.decided_at_ms < $until_ms
-  AND d."group" IN ('TREATMENT', 'RANDOM_CONTROL') AND d.policy IN ('MODEL', 'UNIFORM')
 ORDER BY d.decided_at_ms, d.decision_id
 """
 _FOREVER_MS = 2**62
+_CARRIED_OUT = (ActivationStatus.SENT, ActivationStatus.DELIVERED)
 
 
 class _Logged(TypedDict):
@@ -231,19 +269,27 @@ class _Logged(TypedDict):
     features_json: str
     live_json: str
     context_json: str
+    features_unread: list[str] | None
     actions: list[str]
     probabilities: list[float]
     drawn: str
     encoding_digest: str | None
     reward: float
-    trainable: bool
-    learnable: bool
+    activated: str
 
 
 def read_dataset(
-    warehouse: Warehouse, program: Program, program_at: ProgramAt, since_ms: int = 0, until_ms: int = _FOREVER_MS
+    warehouse: Warehouse,
+    program: Program,
+    program_at: ProgramAt,
+    since_ms: int = 0,
+    until_ms: int = _FOREVER_MS,
+    baseline_rules: Rules | None = None,
 ) -> LoggedDataset:
-    """The program's learnable decisions under its current reward version, decided in [`since_ms`, `until_ms`).
+    """The program's randomised decisions under its current reward version, decided in [`since_ms`, `until_ms`), less
+    what its `learn_from` leaves out.
+
+    baseline_rules: evaluates what the program's baseline would have served; it is not asked for without.
 
     Raises:
         NotFound: a program version that decisions were logged under is not known.
@@ -251,7 +297,7 @@ def read_dataset(
     """
     if "rewards" not in warehouse.tables():
         return LoggedDataset.of(program.name, program.reward, ())
-    found: list[_Logged] = warehouse.query(
+    read: list[_Logged] = warehouse.query(
         _SELECT,
         {
             "program": program.name,
@@ -260,9 +306,27 @@ def read_dataset(
             "until_ms": until_ms,
         },
     ).to_pylist()
+    learn_from = program.learn_from
+    found = [record for record in read if not _left_out(record["decided_at_ms"], learn_from.leave_out)]
+    kept = [record for record in found if not learn_from.activated_only or _carried_out(record)]
+    idle = [(record["decided_at_ms"], record["drawn"]) for record in found if not _carried_out(record)]
     catalogue = _Actions(program.name, program_at)
-    rows = [_row(record, catalogue) for record in found if record["learnable"]]
-    return LoggedDataset.of(program.name, program.reward, rows, _facts(found))
+    return LoggedDataset.of(
+        program.name,
+        program.reward,
+        [_row(record, catalogue, program, baseline_rules) for record in kept],
+        idle if learn_from.activated_only else (),
+    )
+
+
+def _left_out(at_ms: int, periods: Sequence[Period]) -> bool:
+    return any(period.from_ms <= at_ms < period.until_ms for period in periods)
+
+
+def _carried_out(logged: _Logged) -> bool:
+    """As far as anybody reported: the latest report is that it was sent or delivered; of NO_ACTION, that there is no
+    report that it was skipped."""
+    return logged["activated"] in _CARRIED_OUT or (logged["drawn"] == NO_ACTION and not logged["activated"])
 
 
 class _Actions:
@@ -285,7 +349,13 @@ class _Actions:
         return tuple(known[action] for action in ids)
 
 
-def _row(logged: _Logged, actions: _Actions) -> LoggedRow:
+def _row(logged: _Logged, actions: _Actions, program: Program, baseline_rules: Rules | None) -> LoggedRow:
+    features = values_from_json(logged["features_json"])
+    live, context = values_from_json(logged["live_json"]), values_from_json(logged["context_json"])
+    baseline = ""
+    if baseline_rules is not None:
+        variables = RuleVariables.of(features, live, context, frozenset(logged["features_unread"] or ()))
+        baseline = baseline_action(program, set(logged["actions"]), baseline_rules, variables)
     return LoggedRow(
         decision_id=logged["decision_id"],
         customer_id=logged["customer_id"],
@@ -294,37 +364,11 @@ def _row(logged: _Logged, actions: _Actions) -> LoggedRow:
         group=Group(logged["group"]),
         policy=PolicyKind(logged["policy"]),
         model_version=logged["model_version"],
-        known=known_values(
-            values_from_json(logged["features_json"]),
-            values_from_json(logged["live_json"]),
-            values_from_json(logged["context_json"]),
-        ),
+        known=known_values(features, live, context),
         actions=actions.of(logged["program_version"], logged["ledger_id"], logged["actions"]),
         probabilities=tuple(logged["probabilities"]),
         chosen=logged["actions"].index(logged["drawn"]),
         reward=logged["reward"],
         encoding_digest=logged["encoding_digest"] or "",
-    )
-
-
-def _facts(found: Sequence[_Logged]) -> LogFacts:
-    """Facts of every matured decision that was drawn from its options, whatever became of it."""
-    options, drawn, matured, learnable = [], [], dict[str, int](), dict[str, int]()
-    for record in found:
-        pick = record["drawn"]
-        if pick not in record["actions"]:  # a degradation forced NO_ACTION; nothing was drawn
-            continue
-        options.append(dict(zip(record["actions"], record["probabilities"], strict=True)))
-        drawn.append(pick)
-        if record["trainable"]:
-            matured[pick] = matured.get(pick, 0) + 1
-            learnable[pick] = learnable.get(pick, 0) + bool(record["learnable"])
-    if not options:
-        return LogFacts()
-    actions, logged, chosen = probability_matrix(options, drawn)
-    return LogFacts(
-        decisions=len(options),
-        by_action=Calibration.by_action(actions, logged, chosen),
-        by_probability=Calibration.by_probability(logged, chosen),
-        joined=tuple(JoinRate(action, n, learnable[action]) for action, n in sorted(matured.items())),
+        baseline=baseline,
     )

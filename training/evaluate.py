@@ -25,7 +25,7 @@ from training.dataset import LogFacts, LoggedDataset, LoggedRow
 Policy = Callable[[LoggedDataset], FloatArray]
 """The distribution over actions that a policy would have drawn from, shape (n, A); 0 where not feasible."""
 
-CHALLENGER, CHAMPION, UNIFORM = "challenger", "champion", "uniform"
+CHALLENGER, CHAMPION, BASELINE, UNIFORM = "challenger", "champion", "baseline", "uniform"
 PLANNED_ROWS = 4_000
 DEFAULT_CLIP = 20.0
 
@@ -57,6 +57,11 @@ def first_feasible(*actions: str) -> Policy:
         return target
 
     return policy
+
+
+def baseline_policy(dataset: LoggedDataset) -> FloatArray:
+    """Business as usual; of rows that were read with the rules of the program's baseline."""
+    return dataset.spread([float(action.id == row.baseline) for action in row.actions] for row in dataset.rows)
 
 
 def fixed_policies(dataset: LoggedDataset) -> dict[str, Policy]:
@@ -94,6 +99,7 @@ class PolicyValue:
     """What a policy would have earned per decision, by four estimators, and how far the log supports the answer.
 
     Intervals are two-sided normal ones for one look. `dr` is the headline; the others must not contradict it.
+    effective_sample_size: of the rows that had more than one feasible action; the others weigh 1 under every policy.
     mean_weight_z: standard errors, known from the design, between the mean weight and what it should be.
     unsupported: share of the policy's probability on actions that could not have been drawn.
     """
@@ -177,7 +183,7 @@ def evaluate(
         InvalidRequest: no rows, a name missing, or a policy that gives no distribution over feasible actions.
     """
     if not len(dataset):
-        raise InvalidRequest.of("dataset", "no learnable decisions; wait until decisions have matured and been joined")
+        raise InvalidRequest.of("dataset", "no decisions to learn from; wait until some have matured and been joined")
     for name in (challenger, reference):
         if name not in policies:
             raise InvalidRequest.of("policies", f"{name!r} is not among {sorted(policies)}")
@@ -236,7 +242,7 @@ class _Rows:
     def value(self, name: str, target: FloatArray) -> PolicyValue:
         data, weights = self.dataset, self.weights(target)
         balanced = self.balance * weights
-        summary = ope.Weights.of(balanced)
+        summary, of_choices = ope.Weights.of(balanced), ope.Weights.of(balanced[data.has_choice])
         missing = ope.unsupported_mass(target, data.logged)
         low, high = data.reward.low, data.reward.high
 
@@ -249,7 +255,7 @@ class _Rows:
             snips=ope.Snips.of(balanced, data.rewards).normal(self.alpha).clamped(low, high),
             ips=interval(ope.ips(balanced, data.rewards)),
             clipped_ips=interval(Moments.of(self.balance * np.minimum(weights, self.clip) * data.rewards)),
-            effective_sample_size=summary.effective_sample_size,
+            effective_sample_size=of_choices.effective_sample_size,
             mean_weight=summary.mean,
             mean_weight_z=self._mean_weight_z(target, balanced, missing),
             largest_weight=float(weights.max()),

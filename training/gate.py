@@ -5,9 +5,10 @@ decisions would tell). The stated error: a challenger that is no better than the
 promoted with probability at most `alpha`. With `ANYTIME`, the default, that holds for one challenger however often it
 is looked at while decisions come in; with `ONE_SHOT`, for one look at it. A new challenger is a new chance to err.
 
-Without a champion the reference is the uniform draw, which is what the service does then, and the same rule applies:
-the first model has to be proven better than uniform, because until then uniform decisions teach more. Give a `margin`
-above 0 to be content with "not worse by more than that"; the error rate is then about being worse by the margin.
+The reference is what serves: the baseline where the program's learning mode says so, else the champion, else the
+uniform draw. The same rule applies to each: the first model has to be proven better than uniform, because until then
+uniform decisions teach more. Give a `margin` above 0 to be content with "not worse by more than that"; the error rate
+is then about being worse by the margin.
 """
 
 from __future__ import annotations
@@ -42,11 +43,13 @@ class GateRules:
 
     alpha: largest probability of promoting a challenger that is not better, in (0, 0.5).
     margin: how much worse, in reward, is still accepted; ≥ 0.
-    least_effective_rows: effective sample size of the challenger below which nothing is concluded.
+    least_effective_rows: effective sample size of the challenger below which nothing is concluded; of the decisions
+        that had a choice.
     most_unsupported: share of a policy's probability on actions without support above which the gate refuses.
     most_weight: largest importance weight accepted; with ε-greedy logging it cannot exceed actions/ε.
     check_alpha: a data check fails when an honest log would look this odd with less than this probability.
-    most_join_gap: largest accepted gap between the join rates of two actions with 100 decisions or more.
+    most_activation_gap: largest accepted gap between the shares of two actions that were activated, each of 100
+        decisions or more; of programs that learn from activated decisions only.
     patience: HOLD rather than INSUFFICIENT if more than this many times the rows at hand would be needed.
     """
 
@@ -57,7 +60,7 @@ class GateRules:
     most_unsupported: float = 0.01
     most_weight: float = 1_000.0
     check_alpha: float = 1e-4
-    most_join_gap: float = 0.2
+    most_activation_gap: float = 0.2
     patience: float = 30.0
 
     def __post_init__(self) -> None:
@@ -217,7 +220,7 @@ def data_checks(evaluation: Evaluation, rules: GateRules) -> tuple[Check, ...]:
                 abs(value.mean_weight_z) <= limit,
                 f"{value.mean_weight:.3f}, {value.mean_weight_z:+.1f} standard errors off",
                 f"within {limit:.1f} standard errors of 1",
-                "decisions are missing in a way that depends on the action: look at join rates and activations",
+                "decisions are missing in a way that depends on the action: look at what was loaded and activated",
             )
         )
         checks.append(
@@ -247,16 +250,16 @@ def data_checks(evaluation: Evaluation, rules: GateRules) -> tuple[Check, ...]:
             "the reward model or the weights mislead: compare the values in the report",
         )
     )
-    judged = [join for join in facts.joined if join.matured >= 100]
+    judged = [rate for rate in facts.activated if rate.drawn >= 100]
     if judged:
-        worst, best = min(judged, key=lambda j: j.rate), max(judged, key=lambda j: j.rate)
+        worst, best = min(judged, key=lambda r: r.rate), max(judged, key=lambda r: r.rate)
         checks.append(
             Check(
-                "join rates by action",
-                best.rate - worst.rate <= rules.most_join_gap,
+                "activated, by action",
+                best.rate - worst.rate <= rules.most_activation_gap,
                 f"{worst.action} {worst.rate:.0%} to {best.action} {best.rate:.0%}",
-                f"a gap of at most {rules.most_join_gap:.0%}",
-                f"report activations of {worst.action} (what is not reported is not learned from)",
+                f"a gap of at most {rules.most_activation_gap:.0%}",
+                f"report activations of {worst.action}, or learn from decisions as drawn (`learn_from`)",
             )
         )
     return tuple(checks)
@@ -293,4 +296,5 @@ def _sentence(
 
 
 def _reference(name: str) -> str:
-    return {"champion": "the model that serves now", "uniform": "a uniform draw"}.get(name, name)
+    serves = {"champion": "the model that serves now", "baseline": "the baseline that serves now"}
+    return serves.get(name, "a uniform draw")

@@ -24,6 +24,7 @@ from decision_service.application.ports import Warehouse
 from decision_service.contract.model_artifact import GoldenContext, Manifest, registered_name, write_artifact
 from decision_service.core.choice import encoding
 from decision_service.core.decide import Scorer
+from decision_service.core.guardrails.eligibility import Rules
 from decision_service.core.guardrails.live import live_names
 from decision_service.core.model.errors import ModelRejected
 from decision_service.core.model.program import Program
@@ -56,7 +57,7 @@ _log = logging.getLogger(__name__)
 class Plan:
     """How to train and judge.
 
-    least_rows: fewer learnable decisions than this are not trained on.
+    least_rows: fewer decisions than this are not trained on.
     least_new_rows: fewer new ones since the last run are not worth another.
     window_s: only decisions of so many last seconds fit and judge, where tastes change; None is all of them.
     """
@@ -95,15 +96,18 @@ class TrainReport:
 
 @dataclass(frozen=True, slots=True)
 class _Champion:
-    """What serves now: a version that loads, or uniform draws."""
+    """The champion: a version that loads, or none."""
 
     version: str | None = None
     scorer: Scorer | None = None
     trained_until_ms: int = 0
 
-    @property
-    def name(self) -> str:
-        return ev.UNIFORM if self.scorer is None else ev.CHAMPION
+
+def _reference(program: Program, champion: _Champion) -> str:
+    """The policy that serves TREATMENT now."""
+    if program.serves_baseline:
+        return ev.BASELINE
+    return ev.UNIFORM if champion.scorer is None else ev.CHAMPION
 
 
 def train_program(
@@ -115,6 +119,7 @@ def train_program(
     catalogue: promote.Loads,
     now_ms: int,
     notify: promote.Notify,
+    rules: Rules,
     plan: Plan | None = None,
 ) -> TrainReport:
     """Train a challenger, judge it, and promote it if the gate says so.
@@ -124,6 +129,7 @@ def train_program(
         program_at: earlier versions of the program, which decisions were logged under.
         catalogue: loads the champion, with all its checks.
         notify: tells the workers of a new champion.
+        rules: evaluates the program's baseline, where that is what serves.
 
     Raises:
         NotFound: a program version that decisions were logged under is not known.
@@ -131,7 +137,7 @@ def train_program(
     """
     plan = plan or Plan()
     promote.resume(warehouse, tracking, program.name, notify)
-    dataset = read_dataset(warehouse, program, program_at)
+    dataset = read_dataset(warehouse, program, program_at, baseline_rules=rules if program.serves_baseline else None)
     inputs = encoding.model_inputs(program, schema, live_names(program))
     past = promote.history(warehouse, program.name)
     fingerprint = _fingerprint(program, inputs, plan)
@@ -234,7 +240,8 @@ def _nothing_to_do(dataset: LoggedDataset, past: Sequence[promote.Entry], finger
 def _fingerprint(program: Program, inputs: Sequence[str], plan: Plan) -> str:
     """Of everything but the rows that a run depends on."""
     levers = [(action.id, action.lever, action.min_share, action.max_share) for action in program.actions]
-    shaping = [asdict(program.exploration), levers]
+    usual = [asdict(rule) for rule in program.baseline] if program.serves_baseline else None
+    shaping = [asdict(program.exploration), levers, usual, asdict(program.learn_from)]
     parts = [encoding.ENCODER_VERSION, list(inputs), shaping, asdict(program.reward), asdict(plan)]
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -255,8 +262,11 @@ def _evaluate(
     }
     if champion.scorer is not None:
         policies[ev.CHAMPION] = ev.scored_policy(champion.scorer, program.exploration, program.actions)
+    reference = _reference(program, champion)
+    if reference == ev.BASELINE:
+        policies[ev.BASELINE] = ev.baseline_policy
     predicted = predict_from(history, unseen, seed)
-    return ev.evaluate(unseen, policies, predicted, reference=champion.name)
+    return ev.evaluate(unseen, policies, predicted, reference=reference)
 
 
 def _golden(history: LoggedDataset, inputs: Sequence[str]) -> list[GoldenContext]:
@@ -323,7 +333,11 @@ def _run_record(
         {"options": each.candidate.options, "passes": each.candidate.passes, "value": _finite(asdict(each.value))}
         for each in fitted.sweep
     ]
-    serves = f"version {champion.version}" if champion.scorer is not None else "uniform draws"
+    serves = {
+        ev.CHAMPION: f"version {champion.version}",
+        ev.BASELINE: "the baseline",
+        ev.UNIFORM: "uniform draws",
+    }[evaluation.difference.reference]
     source = f"decisions ⨝ rewards, program {program.name}, reward version {program.reward.version}"
     return RunRecord(
         program=program.name,

@@ -83,12 +83,12 @@ def render_gate_report(evaluation: Evaluation, judgement: Judgement, title: str 
     ]
     if e.facts.by_probability is not None:
         parts.append(_picture(_calibration_figure(e.facts.by_probability), "drawn against logged probabilities"))
-    if e.facts.joined:
-        parts.append("<h2>Decisions that can be learned from, by action</h2>")
+    if e.facts.activated:
+        parts.append("<h2>Decisions that were activated, by action</h2>")
         parts.append(
             _table(
-                ("action", "matured", "learnable", "share"),
-                [(r.action, f"{r.matured:,}", f"{r.learnable:,}", f"{r.rate:.1%}") for r in e.facts.joined],
+                ("action", "drawn", "activated", "share"),
+                [(r.action, f"{r.drawn:,}", f"{r.activated:,}", f"{r.rate:.1%}") for r in e.facts.activated],
                 numbers=True,
             )
         )

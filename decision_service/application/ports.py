@@ -281,15 +281,20 @@ class LogReader(Protocol):
         ...
 
     def read(self, after: Mapping[int, int], limit: int) -> Sequence[LogEntry]:
-        """Up to `limit` entries per shard with sequence greater than `after[shard]` (absent: from the start)."""
+        """Up to `limit` entries per shard with sequence greater than `after[shard]` (absent: from the start), oldest
+        first; fewer shards than there are, where that is much to hold in memory."""
         ...
 
     def trim(self, through: Mapping[int, int]) -> None:
         """Forget entries up to and including each shard's sequence; they are in the warehouse."""
         ...
 
+    def lengths(self) -> Sequence[int]:
+        """Entries not trimmed yet, by shard."""
+        ...
+
     def backlog(self) -> int:
-        """Entries not trimmed yet, over all shards."""
+        """The same over all shards."""
         ...
 
 

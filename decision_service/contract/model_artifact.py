@@ -28,8 +28,9 @@ from decision_service.core.choice.encoding import ENCODER_VERSION
 from decision_service.core.choice.exploration import explore
 from decision_service.core.decide import Scorer
 from decision_service.core.model.errors import ModelRejected, NbaError
-from decision_service.core.model.program import Action, Aggregation, Exploration, ExplorationKind, RewardDefinition
+from decision_service.core.model.program import Action, Exploration, ExplorationKind
 from decision_service.core.model.record import ModelVersion
+from decision_service.core.model.reward import Aggregation, RewardDefinition
 from decision_service.core.model.values import Value, Values
 
 MODEL, SERVING, MANIFEST, GOLDEN = "model.vw", "serving.vw", "manifest.json", "golden.json"

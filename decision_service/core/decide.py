@@ -16,11 +16,12 @@ import numpy.typing as npt
 
 from decision_service.core.choice import encoding
 from decision_service.core.choice.arbitration import Competitor, compete, scores
+from decision_service.core.choice.baseline import baseline_action
 from decision_service.core.choice.contributions import Contribution
 from decision_service.core.choice.exploration import Distribution, Shaped, one_hot, shape, uniform
 from decision_service.core.choice.last_slot import Due, openings, slot_prices
 from decision_service.core.choice.sampling import draw_index, validate
-from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
+from decision_service.core.guardrails.eligibility import Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.guardrails.live import live_values
 from decision_service.core.guardrails.shrink import Feasible, Guardrails, shrink
@@ -178,9 +179,7 @@ class _Proposal:
 
     @property
     def serves_baseline(self) -> bool:
-        return self.group is Group.BUSINESS_AS_USUAL or (
-            self.group is Group.TREATMENT and self.program.learning_mode is not LearningMode.ONLINE
-        )
+        return self.group is Group.BUSINESS_AS_USUAL or (self.group is Group.TREATMENT and self.program.serves_baseline)
 
     @property
     def is_apprentice(self) -> bool:
@@ -347,7 +346,9 @@ def _due(inputs: Inputs, rules: Rules, proposal: _Proposal) -> list[Due]:
 def _distribute(proposal: _Proposal, rules: Rules) -> None:
     """The program's own distribution over its feasible actions and NO_ACTION, by group and learning mode."""
     program, offered = proposal.program, proposal.offered
-    baseline = _baseline(proposal, rules) if proposal.serves_baseline else NO_ACTION
+    baseline = NO_ACTION
+    if proposal.serves_baseline:
+        baseline = baseline_action(program, {f.action.id for f in offered}, rules, proposal.variables)
     hides_rest = proposal.serves_baseline and not proposal.is_apprentice
     proposal.kept = [f for f in offered if f.action.id == baseline] if hides_rest else offered
     if hides_rest:
@@ -371,19 +372,6 @@ def _distribute(proposal: _Proposal, rules: Rules) -> None:
         proposal.policy, proposal.distribution = PolicyKind.MODEL, proposal.shaped.final
     else:
         proposal.policy, proposal.distribution = PolicyKind.UNIFORM, uniform(len(actions))
-
-
-def _baseline(proposal: _Proposal, rules: Rules) -> str:
-    """The first baseline rule that holds and whose action is feasible; NO_ACTION if none is. A rule that fails does not
-    hold, but for one that would keep the customer from contact."""
-    feasible = {NO_ACTION, *(f.action.id for f in proposal.offered)}
-    for rule in proposal.program.baseline:
-        if rule.action not in feasible:
-            continue
-        holds = True if rule.when is None else verdicts(rules, [rule.when], proposal.variables)[0]
-        if holds is True or (rule.action == NO_ACTION and isinstance(holds, RuleFailure)):
-            return rule.action
-    return NO_ACTION
 
 
 def _competitor(proposal: _Proposal) -> Competitor | None:

@@ -15,6 +15,7 @@ from decision_service.core.model.values import MAX_VALUES
 from decision_service.documents.checks import RULES, Mistake, select, texts
 from decision_service.documents.rules.rule_cost import MAX_RULE_MS, MAX_RULES_MS, estimate
 from decision_service.documents.rules.rule_language import check_rule
+from decision_service.documents.schema import RewardDocument
 from decision_service.documents.source import Data
 from decision_service.documents.times import Window
 
@@ -28,6 +29,7 @@ def mistakes(program: Data) -> Iterator[Mistake]:
     """What a program may not be published with."""
     yield from _long_lease(program)
     yield from _costly_rules(program)
+    yield from _unreachable_rewards(program)
 
 
 def _long_lease(program: Data) -> Iterator[Mistake]:
@@ -68,3 +70,28 @@ def _costly_rules(program: Data) -> Iterator[Mistake]:
             f"all rules together may take {total:,.0f} ms with lists of {MAX_VALUES} items, at most {MAX_RULES_MS:g} "
             "are allowed: what most of them ask, ask once in `audience`, or of a feature that is made for it",
         )
+
+
+def _unreachable_rewards(program: Data) -> Iterator[Mistake]:
+    """Weights that would not be what is learned."""
+    for _, data in select(program, "reward"):
+        try:
+            reward = RewardDocument.model_validate(data)
+        except ValidationError:
+            continue  # told by the fields themselves
+        if reward.aggregation == "any":
+            if reward.value == "value" or set(reward.outcomes.values()) != {1.0}:
+                yield (
+                    ("reward", "aggregation"),
+                    "`any` gives 1 for one or more outcomes, whatever they are worth: give each the weight 1 and "
+                    "`value: count`, or use `sum` or `max`",
+                )
+            continue
+        low, high = reward.bounds or reward.reach
+        for name, weight in reward.outcomes.items():
+            if reward.value == "count" and not low <= weight <= high:
+                yield (
+                    ("reward", "outcomes", name),
+                    f"one `{name}` is worth {weight:g}, which `bounds` [{low:g}, {high:g}] would cut: widen them, or "
+                    "leave them out, and they follow from the weights",
+                )

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from decision_service.core.guardrails.groups import BUCKETS
 from decision_service.core.model import program as core
+from decision_service.core.model import reward as rewards
 from decision_service.core.model.values import ValueType
 from decision_service.documents import guardrails, holiday_calendars, schema
 
@@ -32,6 +33,10 @@ def program(document: schema.ProgramDocument, version: int) -> core.Program:
         priority=document.priority,
         exploration=_exploration(document.exploration, document.exploration.low_data),
         learning_mode=core.LearningMode(document.learning_mode.upper()),
+        learn_from=rewards.LearnFrom(
+            activated_only=document.learn_from.decisions == "activated",
+            leave_out=tuple(rewards.Period(period.from_, period.until) for period in document.learn_from.leave_out),
+        ),
         context={name: ValueType(declared) for name, declared in document.context.items()},
         live_events=tuple(document.live_events),
         model_excludes=frozenset(document.features.exclude_from_model),
@@ -174,18 +179,20 @@ def _groups(document: schema.ProgramDocument) -> core.GroupShares:
     )
 
 
-def _reward(document: schema.RewardDocument) -> core.RewardDefinition:
+def _reward(document: schema.RewardDocument) -> rewards.RewardDefinition:
     # The version follows from the definition alone: republished unchanged, it keeps its rewards.
-    definition = json.dumps(document.model_dump(), sort_keys=True)
-    low, high = document.bounds
-    return core.RewardDefinition(
+    low, high = document.bounds or document.reach
+    definition = json.dumps(document.model_dump() | {"bounds": [low, high]}, sort_keys=True)
+    return rewards.RewardDefinition(
         outcomes=dict(document.outcomes),
         window_s=document.window,
         use_value=document.value == "value",
         default=document.default,
-        aggregation=core.Aggregation(document.aggregation),
+        aggregation=rewards.Aggregation(document.aggregation),
         low=low,
         high=high,
         early_tolerance_s=document.early_tolerance,
+        attribution=rewards.Attribution(document.attribution),
+        shares_named=document.named_outcomes == "shared",
         version=hashlib.sha256(definition.encode()).hexdigest()[:12],
     )

@@ -10,7 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from decision_service.core.guardrails.groups import BUCKETS
 from decision_service.core.guardrails.live import live_names
-from decision_service.core.model.program import GroupShares, Program, RewardDefinition
+from decision_service.core.model.program import GroupShares, Program
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION
 from decision_service.documents.fields import Share, nearest
 from decision_service.documents.rules.rule_language import members

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from decision_service.core.model import program as core
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION
 from decision_service.documents.fields import (
     MAX_MONEY,
@@ -51,6 +52,7 @@ _ACTION = core.Action("", "", "")
 _EXPLORATION = core.Exploration()
 _ARBITRATION = core.Arbitration()
 _POLICY = core.ContactPolicy()
+_REWARD = RewardDefinition({}, 1)
 
 
 class Active(Document):
@@ -179,28 +181,52 @@ class RewardDocument(Document):
     value: Literal["count", "value"] = Field(
         "count", description="`count`: an outcome is worth its weight. `value`: its weight times its value."
     )
-    window: Window = Field(description="Outcomes count until this long after the decision.")
+    window: Window = Field(description="Outcomes count until this long after the decision, or its planned sending.")
     default: Number = Field(0.0, description="Reward of a decision without outcomes.")
     aggregation: Literal["sum", "max", "earliest", "latest", "any"] = Field(
         "sum", description="How several outcomes become one number; `any` gives 1 for one or more."
     )
-    bounds: list[Number] = Field(
-        [0.0, 1.0], min_length=2, max_length=2, description="[least, most]; rewards are clipped to them."
+    bounds: list[Number] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="[least, most]; rewards are clipped to them. From the weights by default, each outcome once; "
+        "`value: value` needs them.",
     )
     early_tolerance: Duration = Field(
         "2m", validate_default=True, description="Outcomes may precede the decision by this long."
     )
+    attribution: Literal["every_decision", "last_touch"] = Field(
+        _REWARD.attribution.value,
+        description="Which decisions an outcome counts for: each whose window holds it, or the last contact alone.",
+    )
+    named_outcomes: Literal["shared", "exclusive"] = Field(
+        "shared", description="Whether an outcome that names a decision counts for others too."
+    )
+
+    @property
+    def reach(self) -> list[float]:
+        """[least, most] that the weights come to where each outcome comes once; what `bounds` are by default."""
+        weights = list(self.outcomes.values())
+        match self.aggregation:
+            case "any":
+                reached = [1.0]
+            case "sum":
+                reached = [sum(w for w in weights if w < 0), sum(w for w in weights if w > 0)]
+            case _:
+                reached = weights
+        return [min(self.default, *reached), max(self.default, *reached)]
 
     @model_validator(mode="after")
     def _learnable(self) -> RewardDocument:
-        low, high = self.bounds
-        if low >= high:
+        if self.value == "value" and not self.bounds:
+            raise wrong("`value: value` needs `bounds`: [least, most] reward, fixed before any data is seen")
+        low, high = self.bounds or self.reach
+        if self.bounds and low >= high:
             raise wrong("`bounds` must be [least, most] with least below most")
         if not low <= self.default <= high:
             raise wrong(f"`default` {self.default:g} lies outside `bounds` [{low:g}, {high:g}]")
         if self.value == "value":
-            if "bounds" not in self.model_fields_set:
-                raise wrong("`value: value` needs `bounds`: [least, most] reward, fixed before any data is seen")
             if not any(self.outcomes.values()):
                 raise wrong("every weight in `outcomes` is 0: there is nothing to learn")
             return self
@@ -208,6 +234,32 @@ class RewardDocument(Document):
         if all(min(max(reward, low), high) == self.default for reward in single):
             raise wrong("an outcome gives the same reward as none: change the weights, `default` or `bounds`")
         return self
+
+
+class PeriodDocument(Document):
+    """A period whose decisions are not learned from."""
+
+    from_: Timestamp = Field(alias="from", description="From this time on. ISO 8601 with zone.")
+    until: Timestamp = Field(description="Before this time. ISO 8601 with zone.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PeriodDocument:
+        if self.from_ >= self.until:
+            raise wrong("`until` must be later than `from`")
+        return self
+
+
+class LearnFromDocument(Document):
+    """Which decisions the model learns from, and is judged on."""
+
+    decisions: Literal["as_drawn", "activated"] = Field(
+        "as_drawn",
+        description="`as_drawn`: every randomised decision, whatever became of it. `activated`: only those that the "
+        "runner reports as carried out, for runners that ask speculatively.",
+    )
+    leave_out: list[PeriodDocument] = Field(
+        [], max_length=MAX_RULES, description="Periods in which nothing could be sent; their decisions are left out."
+    )
 
 
 class FeaturesDocument(Document):
@@ -251,6 +303,7 @@ class ProgramDocument(Active):
     groups: GroupsDocument | None = Field(None, description="Shares of customers; all in TREATMENT by default.")
     exploration: ExplorationDocument = Field(ExplorationDocument(), description="How TREATMENT explores.")
     reward: RewardDocument = Field(description="What to optimise.")
+    learn_from: LearnFromDocument = Field(LearnFromDocument(), description="Which decisions the model learns from.")
     value: Number = Field(
         1.0,
         ge=1 / core.MICROS,

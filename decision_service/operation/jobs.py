@@ -77,7 +77,8 @@ def load(settings: Settings) -> dict[str, int]:
 
     reader, warehouse = bootstrap.open_log(settings), bootstrap.open_warehouse(settings)
     recognise(settings, bootstrap.open_installation(settings), warehouse)
-    return {kind.value: rows for kind, rows in drain(reader, warehouse, settings.load_batch).items()}
+    now_ms = clock_from(settings.clock).now_ms
+    return {kind.value: rows for kind, rows in drain(reader, warehouse, now_ms, settings.load_batch).items()}
 
 
 def join(settings: Settings) -> dict[str, Any]:
@@ -125,6 +126,7 @@ def train(settings: Settings, program: str = "", plan: Plan | None = None) -> di
     Raises:
         NotFound: no such program.
     """
+    from decision_service.adapters.cel_rules import CelRules
     from training.pipeline import train_program
 
     chosen = _chosen(settings, program)
@@ -143,6 +145,7 @@ def train(settings: Settings, program: str = "", plan: Plan | None = None) -> di
                     parts.catalogue,
                     parts.now_ms,
                     parts.signals.models_changed,
+                    CelRules(),
                     plan,
                 ).to_json()
             except NbaError as error:  # one program's trouble is not the others'

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
+from decision_service.adapters.clocks import clock_from
 from decision_service.core.model.errors import NbaError, Unavailable
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
@@ -84,8 +85,9 @@ def run_loader(settings: Settings, supervised: bool) -> None:
     threading.Thread(
         target=keep_recognising, args=(settings, warehouse, lifetime.ended), name="recognition", daemon=True
     ).start()
-    load_until(reader, warehouse, lifetime.ended, limit=settings.load_batch, interval_s=settings.load_interval_s)
-    drain(reader, warehouse, settings.load_batch)
+    now_ms = clock_from(settings.clock).now_ms
+    load_until(reader, warehouse, lifetime.ended, now_ms, settings.load_batch, settings.load_interval_s)
+    drain(reader, warehouse, now_ms, settings.load_batch)
 
 
 def run_trainer(settings: Settings, supervised: bool) -> None:

@@ -239,11 +239,11 @@ class _Rebuild:
         rules = PastRules(self._warehouse, copies)
         policy, programs = rules.in_force()
         caps = [*policy.caps, *(cap for program in programs for cap in program.caps)]
-        reader = bootstrap.open_log(self._settings)
+        reader, now_ms = bootstrap.open_log(self._settings), clock_from(self._settings.clock).now_ms
         waiting, before = set(missing), dict[int, int]()
         for turn in range(ROUNDS):
             positions = self._restore.positions(waiting)
-            drain(reader, self._warehouse, self._settings.load_batch)
+            drain(reader, self._warehouse, now_ms, self._settings.load_batch)
             past = Past(
                 rules.action_of,
                 rules.policy_of,

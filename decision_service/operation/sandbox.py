@@ -127,8 +127,11 @@ class Sandbox:
         Raises:
             Unavailable: the loader did not get there in time.
         """
-        log = bootstrap.open_log(self.settings)
+        from decision_service.warehouse.progress import record_loaded
+
+        log, now_ms = bootstrap.open_log(self.settings), self.clock.now_ms()
         _poll("loader", timeout_s, lambda: log.backlog() == 0)
+        record_loaded(self.warehouse, now_ms)  # the loader says so now and then; the simulation's clock has jumped
 
     def join(self) -> None:
         """Outcomes to rewards, as of the clock."""

@@ -1,8 +1,8 @@
 """What the proposed program would earn, by the rewards of what was done: off-policy, with what speaks against it.
 
-Rows are the program's own decisions, and probabilities those given that it decides: the ones that were logged, drawn,
-sent and rewarded. So it says what the proposed distribution over actions earns where the program decides; not what
-comes of deciding more or less often.
+Rows are the program's own decisions that were drawn at random, as they were drawn, and probabilities those given that
+it decides. So it says what the proposed distribution over actions earns per decision, where the program decides; not
+what comes of deciding more or less often, nor what a group earned (`nba results` compares groups, per customer).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Program
 from decision_service.core.what_if.simulate import Simulated
 from decision_service.simulation.report import ABSENT, Estimate
-from training.dataset import LEARNING_GROUPS, TRUE_POLICIES, LoggedDataset, ProgramAt, read_dataset
+from training.dataset import LoggedDataset, ProgramAt, read_dataset
 from training.gate import GateRules
 from training.reward_model import cross_fit
 
@@ -56,12 +56,7 @@ class Targets:
     def add(self, simulated: Simulated) -> None:
         """Note a decision, if it is one of the program's that was drawn."""
         logged = simulated.logged
-        if (
-            logged.program != self.program
-            or not logged.trainable
-            or logged.group not in LEARNING_GROUPS
-            or logged.policy not in TRUE_POLICIES
-        ):
+        if logged.program != self.program or not logged.is_learned_from:
             return
         proposed = next(c for c in simulated.proposed.candidates if c.program == self.program)
         actions = tuple(option.action for option in proposed.options)
@@ -111,7 +106,7 @@ def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: E
     # Of a row that is supported in part, the part that is; the interval then makes room for the rest.
     held = np.divide(target, supported[:, None], out=np.zeros_like(target), where=supported[:, None] > 1e-9)
     weights = ope.importance_weights(target, dataset.logged, dataset.chosen)
-    summary = ope.Weights.of(weights)
+    summary, of_choices = ope.Weights.of(weights), ope.Weights.of(weights[dataset.has_choice])
     customers = [row.customer_id for row in dataset.rows]
     predicted = cross_fit(dataset)
     arguments = (dataset.logged, dataset.chosen, dataset.rewards, predicted)
@@ -125,7 +120,7 @@ def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: E
         proposed=_wider(ope.mean_interval(dataset.rewards + change, alpha, customers), room).clamped(low, high),
         difference=_wider(ope.mean_interval(change, alpha, customers), room).clamped(low - high, high - low),
         snips=_wider(ope.Snips.of(weights, dataset.rewards).normal(alpha), room).clamped(low, high),
-        effective_sample_size=summary.effective_sample_size,
+        effective_sample_size=of_choices.effective_sample_size,
         mean_weight=summary.mean,
         mean_weight_z=_mean_weight_z(target, dataset.logged, weights, supported),
         largest_weight=summary.largest,
@@ -228,7 +223,7 @@ def _cautions(measured: Estimate, dataset: LoggedDataset) -> list[str]:
         )
     groups = Counter(row.group.value for row in dataset.rows)
     cautions.append(
-        "it is about decisions that were drawn and sent: "
+        "it is about decisions that were drawn at random, whatever became of them: "
         + ", ".join(f"{count} of {group}" for group, count in sorted(groups.items()))
     )
     return cautions

@@ -3,6 +3,7 @@
     1. read    what the log still holds, oldest first
     2. load    each kind into its table; the warehouse skips what it has, in the transaction of the rows
     3. trim    the log up to what was read; all of it is in the warehouse now
+    4. record  up to when the log is loaded, once nothing is left of what it held (`warehouse.progress`)
 
 A crash between any two steps leaves entries in the log that the next round reads, skips and trims.
 """
@@ -16,8 +17,15 @@ from dataclasses import dataclass
 
 from decision_service.application.ports import EntryKind, LogEntry, LogReader, Warehouse
 from decision_service.core.model.errors import Unavailable
+from decision_service.warehouse.progress import record_loaded
 
 log = logging.getLogger(__name__)
+
+Clock = Callable[[], int]
+"""UTC epoch milliseconds."""
+
+RECORD_EVERY_MS = 30_000
+"""How often the loader says how far it has come; each time is a commit of the warehouse."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +36,14 @@ class LoadReport:
     skipped: entries read that the warehouse had already; more than 0 only after a crash or a failed trim.
     backlog: entries left in the log.
     full: whether some shard gave as many entries as were asked for, so that more are likely.
+    complete: whether all that the log held when the round began is in the warehouse now.
     """
 
     loaded: Mapping[EntryKind, int]
     skipped: int
     backlog: int
     full: bool
+    complete: bool
 
     @property
     def rows(self) -> int:
@@ -47,6 +57,7 @@ def load_once(reader: LogReader, warehouse: Warehouse, limit: int) -> LoadReport
     Raises:
         Unavailable: the log or the warehouse did not answer; call again.
     """
+    held = reader.lengths()
     # From the start: everything that the log still holds may be missing from some table.
     entries = reader.read({}, limit)
     loaded = {kind: warehouse.load(kind, of_kind) for kind in EntryKind if (of_kind := _of(kind, entries))}
@@ -62,6 +73,7 @@ def load_once(reader: LogReader, warehouse: Warehouse, limit: int) -> LoadReport
         skipped=len(entries) - sum(loaded.values()),
         backlog=reader.backlog(),
         full=any(count >= limit for count in per_shard.values()),
+        complete=all(per_shard.get(shard, 0) >= length for shard, length in enumerate(held)),
     )
 
 
@@ -73,6 +85,7 @@ def run_loader(
     reader: LogReader,
     warehouse: Warehouse,
     stop: threading.Event,
+    now_ms: Clock,
     limit: int = 2_000,
     interval_s: float = 0.5,
     compact_every: int = 100,
@@ -88,12 +101,16 @@ def run_loader(
     interval_s: pause after a round that drained the log.
     compact_every: rounds with rows between two compactions; 0 never compacts.
     """
-    failures = rounds = 0
+    failures = rounds = recorded_ms = 0
     while not stop.is_set():
         try:
+            began_ms = now_ms()
             report = load_once(reader, warehouse, limit)
             if on_report:
                 on_report(report)
+            if report.complete and abs(began_ms - recorded_ms) >= RECORD_EVERY_MS:
+                record_loaded(warehouse, began_ms)
+                recorded_ms = began_ms
             rounds += bool(report.rows)
             if compact_every and rounds >= compact_every:
                 rounds = 0  # before compacting: a compaction that keeps failing must not delay every load
@@ -111,10 +128,13 @@ def run_loader(
             stop.wait(interval_s)
 
 
-def drain(reader: LogReader, warehouse: Warehouse, limit: int = 2_000) -> Mapping[EntryKind, int]:
+def drain(reader: LogReader, warehouse: Warehouse, now_ms: Clock, limit: int = 2_000) -> Mapping[EntryKind, int]:
     """Rounds until the log is empty; rows written by kind."""
     rows = dict.fromkeys(EntryKind, 0)
-    while reader.backlog():
+    while True:
+        looked_ms = now_ms()
+        if not reader.backlog():
+            record_loaded(warehouse, looked_ms)
+            return rows
         for kind, written in load_once(reader, warehouse, limit).loaded.items():
             rows[kind] += written
-    return rows

@@ -27,16 +27,17 @@ REWARDS = Table(
         Column("decided_at_ms", INT, "The same as a number; rows are replaced by ranges of it.", "UTC epoch ms"),
         Column("group", STRING, "The decision's group; quote the name in SQL."),
         Column("action", STRING, "The decision's action."),
-        Column("reward", FLOAT, "What the bandit learns: outcomes in the window, aggregated and clipped; the default without any.", "reward"),
+        Column("reward", FLOAT, "What the bandit learns: outcomes in the window, aggregated and clipped; the default without any. Final once `matured`.", "reward"),
         Column("reward_with_late", FLOAT, "The same with late outcomes included; not learned.", "reward"),
-        Column("matured", BOOL, "Whether the reward window had passed at the last join."),
+        Column("final_at_ms", INT, "When the reward window, and the grace for what is received late, have passed.", "UTC epoch ms"),
+        Column("matured", BOOL, "Whether that time had come at the last join, and the log was loaded up to it."),
         Column("n_outcomes", INT, "Outcomes in `reward`.", "outcomes"),
         Column("n_late", INT, "Outcomes left out of `reward`: after the window, or received too long after it.", "outcomes"),
         Column("n_early", INT, "Outcomes in `reward` that occurred before the decision, within the tolerance.", "outcomes"),
         Column("first_outcome_at", TIMESTAMP, "When the first outcome in `reward` occurred; null without any."),
         Column("activated", STRING, "Latest activation status: SENT, FAILED, SKIPPED, DELIVERED, BOUNCED; null if none was reported."),
         Column("trainable", BOOL, "Whether the logged probability is that of `action`."),
-        Column("learnable", BOOL, "Trainable, matured, sent and not bounced (for NO_ACTION: not reported as skipped or failed)."),
+        Column("learnable", BOOL, "Drawn at random, for TREATMENT or RANDOM_CONTROL, and matured; whatever became of it."),
     ),
 )  # fmt: skip
 
@@ -141,6 +142,20 @@ JOIN_STATE = Table(
     ),
 )
 
+LOAD_PROGRESS = Table(
+    "load_progress",
+    "How far the loader has come: one row.",
+    ("loaded_until_ms",),
+    (
+        Column(
+            "loaded_until_ms",
+            INT,
+            "What the service acknowledged before this time is in the warehouse.",
+            "UTC epoch ms",
+        ),
+    ),
+)
+
 JOB_TABLES = (
     REWARDS,
     PROMOTIONS,
@@ -149,6 +164,7 @@ JOB_TABLES = (
     INSTALLATION,
     SEGMENT_MEMBERSHIP,
     JOIN_STATE,
+    LOAD_PROGRESS,
 )
 TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}
 

@@ -46,7 +46,7 @@ def lived(world: World) -> tuple[MemoryWarehouse, list[str]]:
     world.clock.advance(60)
     third = world.decide("r3", programs=("q",))
     warehouse = MemoryWarehouse()
-    drain(world.ledger, warehouse)
+    drain(world.ledger, warehouse, world.clock.now_ms)
     return warehouse, [first.decision_id, second.decision_id, third.decision_id]
 
 
@@ -116,7 +116,7 @@ def test_what_quiet_hours_queue_says_when_it_is_sent(world: World) -> None:
     world.policies.publish_policy(quiet, AUDIT)
     world.decide("r1")
     warehouse = MemoryWarehouse()
-    drain(world.ledger, warehouse)
+    drain(world.ledger, warehouse, world.clock.now_ms)
     decision, waiting = told(world, warehouse)
     assert "chose mail on email, to be sent 2023-11-15 07:00:00 UTC (" in decision.text
     assert waiting.kind is Kind.OPEN

@@ -30,7 +30,7 @@ def home(tmp_path: Path) -> Path:
     """A home whose warehouse knows a decision, what became of it, and what the customer did."""
     log = ListLog()
     log.add(decision("d1"), activation("d1"), outcome("o1", 90, value=3, decision_id="d1"), decision("d2", "other"))
-    drain(log, bootstrap.open_warehouse(settings(tmp_path)))
+    drain(log, bootstrap.open_warehouse(settings(tmp_path)), lambda: 0)
     return tmp_path
 
 

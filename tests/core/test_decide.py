@@ -28,7 +28,6 @@ from decision_service.core.model.program import (
     LearningMode,
     Program,
     QuietHours,
-    RewardDefinition,
     Scope,
     WhenFeaturesMissing,
     WhenQuiet,
@@ -41,6 +40,7 @@ from decision_service.core.model.record import (
     PolicyKind,
     ServedFeatures,
 )
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Values
 
 NOW = round(datetime(2026, 5, 5, 10, tzinfo=UTC).timestamp() * 1000)

@@ -15,9 +15,9 @@ from decision_service.core.model.program import (
     GroupShares,
     LearningMode,
     Program,
-    RewardDefinition,
     WhenQuiet,
 )
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.documents import (
     is_contact_policy,
     normalise,

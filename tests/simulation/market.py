@@ -241,7 +241,7 @@ class Market:
 
     def load(self) -> None:
         """Log → lakehouse → rewards."""
-        drain(self._log, self.warehouse, 5_000)
+        drain(self._log, self.warehouse, self.clock.now_ms, 5_000)
         join_outcomes(self.warehouse, self.policies.current().programs, self.clock.now_ms())
 
     def promote(self, program: str, version: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from decision_service.adapters import vw
 from decision_service.contract.model_artifact import Manifest, write_artifact
 from decision_service.core.choice.encoding import encode, label
-from decision_service.core.model.program import NO_ACTION_ACTION, Action, Exploration, RewardDefinition
+from decision_service.core.model.program import NO_ACTION_ACTION, Action, Exploration
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import Value
 
 INPUTS = ("age", "segment", "tags")

@@ -11,7 +11,7 @@ from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import EntryKind, LogEntry
 from decision_service.core.decide import Entrant, Inputs, Scorer, decide
 from decision_service.core.model.customer import CustomerState, EventCounter
-from decision_service.core.model.program import Action, ContactPolicy, GroupShares, Program, RewardDefinition
+from decision_service.core.model.program import Action, ContactPolicy, GroupShares, Program
 from decision_service.core.model.record import (
     Activation,
     ActivationStatus,
@@ -21,11 +21,13 @@ from decision_service.core.model.record import (
     Outcome,
     ServedFeatures,
 )
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Value, ValueType
 from decision_service.core.replay import record_of
+from decision_service.warehouse.progress import record_loaded
 from tests.support.logged import T0
 from training.dataset import LoggedDataset, read_dataset
-from training.join import join_outcomes
+from training.join import LATE_GRACE_S, join_outcomes
 
 PROGRAM = Program(
     name="spring",
@@ -107,7 +109,7 @@ class Shop:
                 )
                 bodies.append(visit)
         self._load(bodies)
-        self.now_ms += 120_000
+        self.now_ms += 120_000 + LATE_GRACE_S * 1000
         join_outcomes(self.warehouse, {self.program.name: self.program}, self.now_ms)
 
     def _decide(self, model: Scorer | None) -> tuple[DecisionRecord, str]:
@@ -145,3 +147,4 @@ class Shop:
                     self._sequence += 1
                     entries.append(LogEntry(0, self._sequence, kind, body))
             self.warehouse.load(kind, entries)
+        record_loaded(self.warehouse, 2 * self.now_ms)

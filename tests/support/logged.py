@@ -136,6 +136,10 @@ class ListLog:
         """Forget entries."""
         self.entries = [e for e in self.entries if e.sequence > through.get(e.shard, 0)]
 
+    def lengths(self) -> Sequence[int]:
+        """Entries left, by shard."""
+        return [sum(e.shard == shard for e in self.entries) for shard in range(self.shards)]
+
     def backlog(self) -> int:
         """Entries left."""
         return len(self.entries)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from decision_service.core.estimation.ope import FloatArray
-from decision_service.core.model.program import NO_ACTION_ACTION, Action, Group, RewardDefinition
+from decision_service.core.model.program import NO_ACTION_ACTION, Action, Group
 from decision_service.core.model.record import PolicyKind
+from decision_service.core.model.reward import RewardDefinition
 from training.dataset import LoggedDataset, LoggedRow
 from training.evaluate import Policy
 

@@ -7,12 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import EntryKind
 from decision_service.core.model.errors import InvalidRequest, NotFound
-from decision_service.core.model.program import Action, Aggregation, Group, GroupShares, Program, RewardDefinition
-from decision_service.core.model.record import DecisionRecord, Option, PolicyKind
+from decision_service.core.model.program import Action, BaselineRule, Group, GroupShares, Program
+from decision_service.core.model.record import DecisionRecord, FeatureStatus, Option, PolicyKind, ServedFeatures
+from decision_service.core.model.reward import Aggregation, LearnFrom, Period, RewardDefinition
 from decision_service.core.model.values import NO_ACTION
+from decision_service.warehouse.progress import record_loaded
 from tests.support.logged import T0, ListLog, activation, decision, outcome, untrainable
 from tests.training.simulated_log import simulated_log
 from training.dataset import LoggedDataset, read_dataset
@@ -40,6 +43,7 @@ def warehouse_of(*bodies: object, joined: bool = True) -> MemoryWarehouse:
     for kind in EntryKind:
         warehouse.load(kind, [entry for entry in log.entries if entry.kind is kind])
     if joined:
+        record_loaded(warehouse, T0 + 60 * 86_400_000)
         join_outcomes(warehouse, {"spring": PROGRAM}, T0 + 30 * 86_400_000)
     return warehouse
 
@@ -84,42 +88,90 @@ def test_context_overrides_features_of_the_same_name() -> None:
     assert row.known["age"] == 7
 
 
-def test_only_learnable_decisions_with_true_probabilities_are_kept() -> None:
-    """Not: unsent, failed, untrainable, baseline, holdout, business as usual, another program."""
+def test_every_randomised_decision_is_kept_as_it_was_drawn() -> None:
+    """Unsent, failed and lost in a race, too. Not: what nobody drew (a baseline, a holdout, business as usual), what is
+    not trainable, another program's."""
     treatment, control = Group.TREATMENT, Group.RANDOM_CONTROL
     kept = [
         drawn(decision("sent", at_s=1), treatment, PolicyKind.MODEL),
         drawn(decision("uniform", at_s=2), treatment, PolicyKind.UNIFORM),
         drawn(decision("control", at_s=3), control, PolicyKind.UNIFORM),
         drawn(decision("nothing", at_s=4, action=NO_ACTION), treatment, PolicyKind.MODEL),
-    ]
-    left = [
         decision("unsent", at_s=5),
         decision("failed", at_s=6),
-        untrainable(decision("race", at_s=7)),
-        drawn(decision("baseline", at_s=8), treatment, PolicyKind.BASELINE),
-        drawn(decision("usual", at_s=9), Group.BUSINESS_AS_USUAL, PolicyKind.BASELINE),
-        drawn(decision("holdout", at_s=10, action=NO_ACTION), Group.HOLDOUT, PolicyKind.HOLDOUT),
+        replace(decision("lost", at_s=7), chosen=NO_ACTION, channel="", reservation=None, trainable=False),
+    ]
+    left = [
+        untrainable(decision("odd", at_s=8)),
+        drawn(untrainable(decision("baseline", at_s=9)), treatment, PolicyKind.BASELINE),
+        drawn(untrainable(decision("usual", at_s=9)), Group.BUSINESS_AS_USUAL, PolicyKind.BASELINE),
+        drawn(untrainable(decision("holdout", at_s=10, action=NO_ACTION)), Group.HOLDOUT, PolicyKind.HOLDOUT),
         decision("other", at_s=11, program="other"),
     ]
-    sent = [activation(d) for d in ("sent", "uniform", "control", "race", "baseline", "usual", "other")]
+    sent = [activation(d) for d in ("sent", "uniform", "control", "baseline", "usual", "other")]
     warehouse = warehouse_of(*kept, *left, *sent, activation("failed", "FAILED"))
     dataset = read_dataset(warehouse, PROGRAM, program_at)
-    assert [row.decision_id for row in dataset.rows] == ["sent", "uniform", "control", "nothing"]
+    assert [row.decision_id for row in dataset.rows] == [record.decision_id for record in kept]
+    assert [row.actions[row.chosen].id for row in dataset.rows[-3:]] == ["email_a"] * 3
+    assert dataset.facts.activated == ()
 
 
-def test_facts_count_the_decisions_that_were_not_learnable_too() -> None:
-    """Join rates say how many matured decisions for an action were reported sent; calibration counts every draw."""
+def test_a_program_may_learn_from_activated_decisions_only() -> None:
+    """For runners that ask speculatively: what was carried out, and NO_ACTION unless it was skipped; how often each
+    action was is known, of the rows judged."""
+    activated = replace(PROGRAM, learn_from=LearnFrom(activated_only=True))
+    statuses = {"d1": "SENT", "d2": "DELIVERED", "d3": "BOUNCED", "d4": "FAILED", "d5": "SKIPPED"}
+    bodies = [decision(f"d{i}", at_s=i) for i in range(1, 7)]
+    bodies += [decision("n7", at_s=7, action=NO_ACTION), decision("n8", at_s=8, action=NO_ACTION)]
+    reports = [activation(name, status) for name, status in statuses.items()]
+    dataset = read_dataset(warehouse_of(*bodies, *reports, activation("n8", "SKIPPED")), activated, program_at)
+    assert [row.decision_id for row in dataset.rows] == ["d1", "d2", "n7"]
+    rates = {rate.action: (rate.drawn, rate.activated) for rate in dataset.facts.activated}
+    assert rates == {"email_a": (6, 2), NO_ACTION: (2, 1)}
+    late = dataset.between(T0 + 4_000, T0 + 8_000).facts.activated
+    assert {rate.action: (rate.drawn, rate.activated) for rate in late} == {"email_a": (3, 0), NO_ACTION: (1, 1)}
+
+
+def test_a_period_in_which_nothing_could_be_sent_is_left_out() -> None:
+    """By time alone, whatever became of the decisions in it."""
+    outage = replace(PROGRAM, learn_from=LearnFrom(leave_out=(Period(T0 + 2_000, T0 + 4_000),)))
+    bodies = [decision(f"d{i}", at_s=i) for i in range(6)]
+    dataset = read_dataset(warehouse_of(*bodies, activation("d2")), outage, program_at)
+    assert [row.decision_id for row in dataset.rows] == ["d0", "d1", "d4", "d5"]
+
+
+def test_facts_are_those_of_the_rows_at_hand() -> None:
+    """A part of a log is judged by its own draws, not by those of all history."""
     bodies = [decision(f"d{i}", at_s=i) for i in range(4)] + [decision("n", at_s=9, action=NO_ACTION)]
     dataset = read_dataset(warehouse_of(*bodies, activation("d0")), PROGRAM, program_at)
-    assert {(join.action, join.matured, join.learnable) for join in dataset.facts.joined} == {
-        ("email_a", 4, 1),
-        (NO_ACTION, 1, 1),
-    }
     assert dataset.facts.by_action is not None
     drawn_times = dict(zip(dataset.facts.by_action.categories, dataset.facts.by_action.drawn, strict=True))
     assert drawn_times == {"email_a": 4, NO_ACTION: 1}
-    assert dataset.split(0.5)[0].facts is dataset.facts
+    later = dataset.between(T0 + 3_000, T0 + 10_000).facts.by_action
+    assert later is not None
+    assert dict(zip(later.categories, later.drawn, strict=True)) == {"email_a": 1, NO_ACTION: 1}
+    assert dataset.between(0, 1).facts.by_action is None
+
+
+def test_what_the_baseline_would_have_served_is_read_with_its_rules() -> None:
+    """By the features, live counters and context as served, and only among what was feasible; a rule on what could not
+    be read does not hold."""
+    usual = replace(
+        PROGRAM,
+        baseline=(BaselineRule("email_a", "customer.age > 40 && live.views_1d == 2"), BaselineRule(NO_ACTION)),
+    )
+    young = replace(decision("young", at_s=1), features=ServedFeatures(FeatureStatus.SERVED, {"age": 20}))
+    unread = replace(
+        decision("unread", at_s=2),
+        features=ServedFeatures(FeatureStatus.SERVED, {"age": None}, unread=frozenset({"age"})),
+    )
+    capped = replace(decision("capped", at_s=3, action=NO_ACTION), options=(Option(NO_ACTION, 1.0),))
+    warehouse = warehouse_of(decision("old"), young, unread, capped)
+    rows = read_dataset(warehouse, usual, program_at, baseline_rules=CelRules()).rows
+    assert {row.decision_id: row.baseline for row in rows} == {
+        "old": "email_a", "young": NO_ACTION, "unread": NO_ACTION, "capped": NO_ACTION,
+    }  # fmt: skip
+    assert {row.baseline for row in read_dataset(warehouse, usual, program_at).rows} == {""}
 
 
 def test_the_window_is_half_open_and_an_empty_warehouse_is_empty() -> None:

@@ -11,9 +11,20 @@ import pytest
 
 from decision_service.core.estimation.ope import Calibration
 from decision_service.core.model.errors import InvalidRequest
+from decision_service.core.model.program import NO_ACTION_ACTION
 from tests.training.simulated_log import preferring, rates_by_segment, segments_of, simulated_log
-from training.dataset import JoinRate, LogFacts, LoggedDataset
-from training.evaluate import CHALLENGER, CHAMPION, UNIFORM, Evaluation, evaluate, first_feasible, uniform_policy
+from training.dataset import ActivationRate, LogFacts, LoggedDataset
+from training.evaluate import (
+    BASELINE,
+    CHALLENGER,
+    CHAMPION,
+    UNIFORM,
+    Evaluation,
+    baseline_policy,
+    evaluate,
+    first_feasible,
+    uniform_policy,
+)
 from training.gate import GateRules, Look, Verdict, judge
 
 RIGHT, WRONG = (0, 1, 2), (1, 2, 0)
@@ -71,11 +82,8 @@ def test_a_stale_champion_is_replaced() -> None:
     assert "95%" in judgement.sentence
 
 
-def _evaluation(
-    effect: float = 0.3, n: int = 2_000, facts: LogFacts | None = None, mine: Sequence[int] = RIGHT
-) -> Evaluation:
+def _evaluation(effect: float = 0.3, n: int = 2_000, mine: Sequence[int] = RIGHT) -> Evaluation:
     log = simulated_log(np.random.default_rng(14), n, effect)
-    log = LoggedDataset(log.program, log.reward, log.rows, facts or LogFacts())
     return evaluate(log, {CHALLENGER: preferring(mine), CHAMPION: preferring(WRONG)}, np.full(log.logged.shape, 0.15))
 
 
@@ -149,18 +157,49 @@ def test_a_log_that_was_not_drawn_as_logged_is_refused() -> None:
     """Greedy draws under logged exploration fail the calibration check, and no estimate is believed."""
     logged = np.tile([0.5, 0.5], (200, 1))
     broken = Calibration.by_action(("a", "b"), logged, np.zeros(200, dtype=np.int64))
-    judgement = judge(_evaluation(facts=LogFacts(200, broken, None)))
+    judgement = judge(replace(_evaluation(), facts=LogFacts(broken)))
     assert judgement.verdict is Verdict.HOLD
     assert judgement.reasons[0].startswith("drawn as logged, by action")
     assert judge(_evaluation()).verdict is Verdict.PROMOTE
 
 
-def test_uneven_join_rates_are_refused_and_name_the_action() -> None:
-    """An action whose activations go unreported biases every estimate; ones with few decisions are not judged."""
-    facts = LogFacts(2_000, None, None, (JoinRate("a0", 500, 480), JoinRate("a1", 500, 200), JoinRate("a2", 20, 0)))
-    judgement = judge(_evaluation(facts=facts))
+def test_uneven_activation_is_refused_and_names_the_action() -> None:
+    """Where only activated decisions are learned from, an action whose activations go unreported biases every estimate;
+    ones with few decisions are not judged."""
+    rates = (ActivationRate("a0", 500, 480), ActivationRate("a1", 500, 200), ActivationRate("a2", 20, 0))
+    judgement = judge(replace(_evaluation(), facts=LogFacts(activated=rates)))
     assert judgement.verdict is Verdict.HOLD
     assert "a1 40% to a0 96%" in judgement.reasons[0]
+
+
+def test_decisions_without_a_choice_are_no_evidence() -> None:
+    """Thirty draws among three thousand decisions that could be nothing but NO_ACTION are worth thirty."""
+    log = simulated_log(np.random.default_rng(14), 3_030, 0.3)
+    forced = {"actions": (NO_ACTION_ACTION,), "probabilities": (1.0,), "chosen": 0}
+    rows = [row if i < 30 else replace(row, **forced) for i, row in enumerate(log.rows)]  # type: ignore[arg-type]
+    mixed = LoggedDataset.of(log.program, log.reward, rows)
+    evaluation = evaluate(
+        mixed,
+        {CHALLENGER: first_feasible("a0"), CHAMPION: first_feasible("a1")},
+        np.where(mixed.feasible, 0.15, 0.0),
+    )
+    assert evaluation.value(CHALLENGER).effective_sample_size <= 30
+    judgement = judge(evaluation, GateRules(look=Look.ONE_SHOT))
+    assert judgement.verdict is Verdict.INSUFFICIENT
+    assert "effective sample size" in judgement.reasons[0]
+
+
+def test_the_reference_is_the_baseline_where_that_is_served() -> None:
+    """A model that beats uniform draws and loses to business as usual is not promoted over it."""
+    log = simulated_log(np.random.default_rng(15), 4_000, 0.4)
+    usual = [replace(row, baseline=f"a{segment}") for row, segment in zip(log.rows, segments_of(log), strict=True)]
+    log = LoggedDataset.of(log.program, log.reward, usual)
+    policies = {CHALLENGER: preferring((0, 1, 3)), BASELINE: baseline_policy, UNIFORM: uniform_policy}
+    predicted = np.full(log.logged.shape, 0.15)
+    assert judge(evaluate(log, policies, predicted, reference=UNIFORM)).verdict is Verdict.PROMOTE
+    judgement = judge(evaluate(log, policies, predicted, reference=BASELINE))
+    assert judgement.verdict is Verdict.HOLD
+    assert "the baseline that serves now" in judgement.sentence
 
 
 def test_heavy_weights_are_refused() -> None:

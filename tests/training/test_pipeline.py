@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from decision_service.adapters.cel_rules import CelRules
 from decision_service.adapters.mlflow.catalogue import MlflowCatalogue
 from decision_service.adapters.mlflow.store import CHALLENGER, CHAMPION, DIGEST_TAG
 from decision_service.adapters.vw import VwScorer
 from decision_service.core.choice.encoding import encode, known_values, model_inputs
 from decision_service.core.guardrails.live import live_names
-from decision_service.core.model.program import NO_ACTION_ACTION
+from decision_service.core.model.program import NO_ACTION_ACTION, BaselineRule, GroupShares, LearningMode
 from decision_service.core.model.record import PolicyKind
+from decision_service.core.model.values import NO_ACTION
 from tests.support.lived import PROGRAM, SCHEMA, Shop, Taste, indifferent
 from training import promote
 from training.fit import Candidate, examples
@@ -53,6 +55,7 @@ class Bench:
             self.catalogue,
             self.shop.now_ms,
             self.notify,
+            CelRules(),
             plan,
         )
 
@@ -154,6 +157,26 @@ def test_nothing_new_is_nothing_to_do(bench: Bench) -> None:
     # Other inputs are another matter: the marketer took a feature from the model.
     bench.shop.program = replace(PROGRAM, model_excludes=frozenset({"timezone", "age"}))
     assert bench.train().verdict != SKIPPED
+
+
+def test_where_the_baseline_serves_it_is_what_a_model_has_to_beat(bench: Bench) -> None:
+    """An apprentice that is better than uniform draws and no better than business as usual stays one; the rows are
+    those of RANDOM_CONTROL."""
+    bench.shop.program = replace(
+        PROGRAM,
+        learning_mode=LearningMode.APPRENTICE,
+        groups=GroupShares("salt", treatment=0, random_control=10_000),
+        baseline=(BaselineRule("email_a", "customer.segment == 'x'"), BaselineRule("push_b")),
+    )
+    bench.live(2000)
+    report = bench.train()
+    assert report.verdict != "PROMOTE"
+    assert "the baseline that serves now" in report.reason
+    assert report.difference is not None
+    assert report.difference[0] < 0.05
+    bench.shop.program = replace(bench.shop.program, baseline=(BaselineRule(NO_ACTION),))
+    report = bench.train()
+    assert (report.verdict, "the baseline that serves now" in report.reason) == ("PROMOTE", True)
 
 
 def test_a_rolled_back_model_does_not_come_back_by_itself(bench: Bench) -> None:

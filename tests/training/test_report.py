@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from decision_service.core.estimation.ope import Calibration
 from tests.training.simulated_log import preferring, simulated_log
-from training.dataset import JoinRate, LogFacts, LoggedDataset
+from training.dataset import ActivationRate, LogFacts, LoggedDataset
 from training.evaluate import CHALLENGER, CHAMPION, evaluate, fixed_policies, uniform_policy
 from training.gate import GateRules, judge
 from training.report import render_gate_report
@@ -36,19 +37,18 @@ class _Outside(HTMLParser):
 def page(name: str = "spring", rules: GateRules | None = None) -> tuple[str, str]:
     log = simulated_log(np.random.default_rng(0), 800, 0.3)
     facts = LogFacts(
-        800,
         Calibration.by_action(log.actions, log.logged, log.chosen),
         Calibration.by_probability(log.logged, log.chosen),
-        (JoinRate("a0", 150, 149), JoinRate("a1", 150, 148)),
+        (ActivationRate("a0", 150, 149), ActivationRate("a1", 150, 148)),
     )
-    dataset = LoggedDataset(name, log.reward, log.rows, facts)
+    dataset = LoggedDataset(name, log.reward, log.rows)
     policies = {
         CHALLENGER: preferring([0, 1, 2]),
         CHAMPION: preferring([1, 2, 0]),
         "uniform": uniform_policy,
         **fixed_policies(dataset),
     }
-    evaluation = evaluate(dataset, policies, np.full(log.logged.shape, 0.15))
+    evaluation = replace(evaluate(dataset, policies, np.full(log.logged.shape, 0.15)), facts=facts)
     judgement = judge(evaluation, rules)
     return render_gate_report(evaluation, judgement, champion="version 6"), judgement.sentence
 

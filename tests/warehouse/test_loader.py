@@ -15,6 +15,7 @@ from decision_service.application.ports import EntryKind, Warehouse
 from decision_service.core.model.errors import Unavailable
 from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 from decision_service.warehouse.loader import LoadReport, drain, load_once, run_loader
+from decision_service.warehouse.progress import MARGIN_MS, loaded_until_ms
 from tests.support.logged import T0, ListLog, activation, decision, event, outcome
 
 KEYS = {
@@ -31,6 +32,11 @@ KEYS = {
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     """Each form of the warehouse, empty."""
     return MemoryWarehouse() if request.param == "memory" else Lakehouse(tmp_path / "warehouse")
+
+
+def clock() -> int:
+    """The loader's."""
+    return T0 + 3_600_000
 
 
 def filled() -> ListLog:
@@ -93,10 +99,10 @@ def test_one_round_loads_every_kind_and_trims(warehouse: Warehouse) -> None:
     """A round writes each kind into its table, trims the log, and reports both."""
     log = filled()
     report = load_once(log, warehouse, 100)
-    assert report == LoadReport(dict.fromkeys(EntryKind, 5), skipped=0, backlog=0, full=False)
+    assert report == LoadReport(dict.fromkeys(EntryKind, 5), skipped=0, backlog=0, full=False, complete=True)
     assert report.rows == 30
     assert contents(warehouse) == COMPLETE
-    assert load_once(log, warehouse, 100) == LoadReport({}, skipped=0, backlog=0, full=False)
+    assert load_once(log, warehouse, 100) == LoadReport({}, skipped=0, backlog=0, full=False, complete=True)
 
 
 def test_a_round_is_bounded_per_shard(warehouse: Warehouse) -> None:
@@ -104,9 +110,10 @@ def test_a_round_is_bounded_per_shard(warehouse: Warehouse) -> None:
     log = filled()
     report = load_once(log, warehouse, 2)
     assert report.full
+    assert not report.complete
     assert report.rows == 6
     assert report.backlog == 24
-    assert drain(log, warehouse, 2) == {kind: 5 - report.loaded.get(kind, 0) for kind in EntryKind}
+    assert drain(log, warehouse, clock, 2) == {kind: 5 - report.loaded.get(kind, 0) for kind in EntryKind}
     assert contents(warehouse) == COMPLETE
 
 
@@ -119,13 +126,13 @@ def test_a_crash_at_any_step_neither_loses_nor_doubles(tmp_path: Path, after: bo
             log, store = filled(), MemoryWarehouse() if form == "memory" else Lakehouse(tmp_path / f"{after}{at}")
             dying = Dying(at, after)
             try:
-                drain(dying.wrap(log), dying.wrap(store), 6)
+                drain(dying.wrap(log), dying.wrap(store), clock, 6)
                 survived = True
             except Crash:
                 survived = False
             calls = dying.calls
             assert survived == (at >= calls)
-            drain(log, store, 6)
+            drain(log, store, clock, 6)
             assert contents(store) == COMPLETE, f"{form}, step {at}"
             assert log.backlog() == 0
             at += 1
@@ -136,9 +143,42 @@ def test_what_was_loaded_before_a_failed_trim_is_skipped(warehouse: Warehouse) -
     """Entries that were loaded but not trimmed are counted as skipped, and trimmed the next time."""
     log = filled()
     with pytest.raises(Crash):
-        load_once(Dying(1, after=False).wrap(log), warehouse, 100)
+        load_once(Dying(2, after=False).wrap(log), warehouse, 100)
     report = load_once(log, warehouse, 100)
     assert (report.rows, report.skipped, report.backlog) == (0, 30, 0)
+
+
+def test_how_far_the_log_is_loaded_is_known_once_nothing_is_left(warehouse: Warehouse) -> None:
+    """Not while a shard still holds what came before the round; by the clock as the round began, less a margin."""
+    log, stop, times = filled(), threading.Event(), iter(range(T0, T0 + 10**9, 3_600_000))
+    assert loaded_until_ms(warehouse) is None
+    known: list[int | None] = []
+
+    def on_report(report: LoadReport) -> None:
+        known.append(loaded_until_ms(warehouse))
+        if not report.rows:
+            stop.set()
+
+    run_loader(log, warehouse, stop, lambda: next(times), limit=5, interval_s=0.001, on_report=on_report)
+    rounds = len(known)
+    assert rounds >= 3
+    assert set(known[: rounds - 1]) == {None}
+    assert loaded_until_ms(warehouse) == T0 + (rounds - 1) * 3_600_000 - MARGIN_MS
+
+
+def test_what_comes_while_a_round_loads_holds_nothing_up(warehouse: Warehouse) -> None:
+    """Under load the log is never empty, and all that it held when the round began is loaded all the same."""
+
+    class Busy(ListLog):
+        def trim(self, through: Any) -> None:
+            """More arrives meanwhile."""
+            super().trim(through)
+            self.add(event("more", "c9"))
+
+    log = Busy(shards=3)
+    log.add(event("first"))
+    report = load_once(log, warehouse, 100)
+    assert (report.backlog, report.complete) == (1, True)
 
 
 def test_the_loop_survives_outages_and_stops(tmp_path: Path) -> None:
@@ -158,6 +198,7 @@ def test_the_loop_survives_outages_and_stops(tmp_path: Path) -> None:
             return log.read(after, limit)
 
         trim, backlog = staticmethod(log.trim), staticmethod(log.backlog)  # type: ignore[assignment]
+        lengths = staticmethod(log.lengths)  # type: ignore[assignment]
 
     def on_report(report: LoadReport) -> None:
         reports.append(report)
@@ -165,7 +206,15 @@ def test_the_loop_survives_outages_and_stops(tmp_path: Path) -> None:
             stop.set()
 
     run_loader(
-        Flaky(), store, stop, limit=2, interval_s=0.001, compact_every=1, on_report=on_report, on_error=errors.append
+        Flaky(),
+        store,
+        stop,
+        clock,
+        limit=2,
+        interval_s=0.001,
+        compact_every=1,
+        on_report=on_report,
+        on_error=errors.append,
     )
     assert len(errors) == 2
     assert sum(report.rows for report in reports) == 30
@@ -189,7 +238,7 @@ def test_a_compaction_that_fails_does_not_stop_loading(tmp_path: Path) -> None:
             stop.set()
 
     run_loader(
-        log, store, stop, limit=2, interval_s=0.001, compact_every=1, on_report=on_report, on_error=errors.append
+        log, store, stop, clock, limit=2, interval_s=0.001, compact_every=1, on_report=on_report, on_error=errors.append
     )
     assert errors
     assert contents(store) == COMPLETE

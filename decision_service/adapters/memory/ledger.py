@@ -180,6 +180,10 @@ class MemoryLedger:
         with self._lock:
             self._log = [e for e in self._log if e.sequence > through.get(0, -1)]
 
+    def lengths(self) -> list[int]:
+        """See the port."""
+        return [len(self._log)]
+
     def backlog(self) -> int:
         """See the port."""
         return len(self._log)

@@ -54,10 +54,14 @@ class RedisLog:
         for reply in replies:
             reply.result()
 
-    def backlog(self) -> int:
+    def lengths(self) -> list[int]:
         """See the port."""
         replies = [self._wire.begin("XLEN", keys.log) for keys in self._keys]
-        return sum(reply.result() for reply in replies)
+        return [reply.result() for reply in replies]
+
+    def backlog(self) -> int:
+        """See the port."""
+        return sum(self.lengths())
 
     def close(self) -> None:
         """Close idle connections."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 
+from decision_service.core.model.reward import LearnFrom, RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Value, ValueType
 
 ALL_CAPS = "*"
@@ -61,16 +62,6 @@ class ExplorationKind(StrEnum):
     EPSILON_GREEDY = "epsilon_greedy"
     SOFTMAX = "softmax"
     SQUARECB = "squarecb"
-
-
-class Aggregation(StrEnum):
-    """How the outcomes within a decision's reward window become one number."""
-
-    SUM = "sum"
-    MAX = "max"
-    EARLIEST = "earliest"
-    LATEST = "latest"
-    ANY = "any"  # 1 if there is at least one outcome
 
 
 class WhenQuiet(StrEnum):
@@ -350,28 +341,6 @@ class BaselineRule:
 
 
 @dataclass(frozen=True, slots=True)
-class RewardDefinition:
-    """How outcomes become the scalar that the bandit optimises.
-
-    outcomes: outcome name → weight. The weight multiplies the outcome's value (`use_value`) or counts 1 each.
-    window_s: outcomes count if they occur in [decided_at - early_tolerance_s, decided_at + window_s].
-    default: the reward of a matured decision without outcomes.
-    low, high: a-priori bounds; the aggregated reward is clipped to them.
-    version: changes when the definition does; part of the key of `rewards`.
-    """
-
-    outcomes: Mapping[str, float]
-    window_s: int
-    use_value: bool = False
-    default: float = 0.0
-    aggregation: Aggregation = Aggregation.SUM
-    low: float = 0.0
-    high: float = 1.0
-    early_tolerance_s: int = 120
-    version: str = "1"
-
-
-@dataclass(frozen=True, slots=True)
 class Program:
     """One decisioning unit. `actions` does not contain NO_ACTION: it is always there, last.
 
@@ -395,6 +364,7 @@ class Program:
     priority: int = 0
     exploration: Exploration = Exploration()
     learning_mode: LearningMode = LearningMode.ONLINE
+    learn_from: LearnFrom = field(default_factory=LearnFrom)
     context: Mapping[str, ValueType] = field(default_factory=dict)
     live_events: tuple[str, ...] = ()
     model_excludes: frozenset[str] = frozenset()  # features that rules may use but the model must not see
@@ -404,6 +374,11 @@ class Program:
     starts_at_ms: int | None = None
     ends_at_ms: int | None = None
     state: ProgramState = ProgramState.LIVE
+
+    @property
+    def serves_baseline(self) -> bool:
+        """Whether TREATMENT is served the baseline, not the model."""
+        return self.learning_mode is not LearningMode.ONLINE
 
     @property
     def all_actions(self) -> tuple[Action, ...]:

@@ -62,6 +62,11 @@ class PolicyKind(StrEnum):
     HOLDOUT = "HOLDOUT"
 
 
+RANDOM_POLICIES = (PolicyKind.MODEL, PolicyKind.UNIFORM)
+LEARNING_GROUPS = (Group.TREATMENT, Group.RANDOM_CONTROL)
+"""What is drawn at random is of these policies; what is learned from is of these groups besides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """A feasible action of one program: its probability given that program, and the model's estimate if there is one.
@@ -246,6 +251,15 @@ class DecisionRecord:
             return 1.0
         given_program = next((o.probability for o in self.options if o.action == self.chosen), 1.0)
         return self.program_probability * given_program
+
+    @property
+    def is_learned_from(self) -> bool:
+        """Whether `drawn` was drawn at random by its logged probability, be it that it could not be carried out."""
+        return (
+            self.group in LEARNING_GROUPS
+            and self.policy in RANDOM_POLICIES
+            and (self.trainable or self.chosen != self.drawn)
+        )
 
     @property
     def candidates(self) -> tuple[Candidate, ...]:

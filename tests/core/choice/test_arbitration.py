@@ -30,10 +30,10 @@ from decision_service.core.model.program import (
     GroupShares,
     Program,
     QuietHours,
-    RewardDefinition,
     Scope,
 )
 from decision_service.core.model.record import DecideRequest, FeatureStatus, ModelVersion, ServedFeatures
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Values
 from decision_service.core.replay import compare, inputs_of, record_of
 

@@ -19,7 +19,8 @@ from decision_service.core.choice.encoding import (
     model_inputs,
 )
 from decision_service.core.model.errors import InvalidRequest
-from decision_service.core.model.program import NO_ACTION_ACTION, Action, GroupShares, Program, RewardDefinition
+from decision_service.core.model.program import NO_ACTION_ACTION, Action, GroupShares, Program
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import Value, ValueType
 
 EMAIL = Action("spring", "email", "spring sale", frozenset({"promo", "b"}), {"discount": 0.2, "hero": True})

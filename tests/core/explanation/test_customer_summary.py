@@ -14,9 +14,9 @@ from decision_service.core.model.program import (
     PauseOf,
     PauseRule,
     Program,
-    RewardDefinition,
 )
 from decision_service.core.model.record import Outcome
+from decision_service.core.model.reward import RewardDefinition
 
 NOW = 1_700_000_000_000
 DAY = 86_400_000

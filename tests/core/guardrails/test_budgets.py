@@ -27,11 +27,11 @@ from decision_service.core.model.program import (
     GroupShares,
     Program,
     QuietHours,
-    RewardDefinition,
     Scope,
     WhenQuiet,
 )
 from decision_service.core.model.record import Token
+from decision_service.core.model.reward import RewardDefinition
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

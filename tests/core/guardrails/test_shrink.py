@@ -35,12 +35,12 @@ from decision_service.core.model.program import (
     PauseRule,
     Program,
     QuietHours,
-    RewardDefinition,
     Scope,
     WhenQuiet,
 )
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import ALL_FEATURES, Exclusion, Outcome
+from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import Values
 
 BERLIN = ZoneInfo("Europe/Berlin")
