@@ -167,16 +167,18 @@ def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset) -> Est
     assert measured.effective_sample_size is not None
     assert measured.mean_weight_z is not None
     refused = []
+    # What was drawn exactly as proposed tells what it earned, however little that is.
+    is_same = measured.difference == Interval(0.0, 0.0, 0.0, measured.rows)
     if measured.unsupported > RULES.most_unsupported:
         refused.append(
             f"{measured.unsupported:.1%} of the proposed probability lies on actions that the logged decisions could "
             f"not choose, and at most {RULES.most_unsupported:.0%} is tolerated: {_missing(targets)}"
         )
-    if measured.effective_sample_size < RULES.least_effective_rows:
+    if not is_same and measured.effective_sample_size < RULES.least_effective_rows:
         refused.append(
-            f"the {measured.rows} matured decisions are worth {measured.effective_sample_size:.0f} that were drawn as "
-            f"proposed, and {RULES.least_effective_rows:.0f} are needed: simulate a longer period, or propose less "
-            "at once"
+            f"the {measured.rows} matured decisions are worth {measured.effective_sample_size:.0f} that had a choice "
+            f"and were drawn as proposed, and {RULES.least_effective_rows:.0f} are needed: simulate a longer period, "
+            "or propose less at once"
         )
     if abs(measured.mean_weight_z) > ope.z_value(RULES.check_alpha / 2):
         refused.append(

@@ -94,7 +94,9 @@ def test_what_one_program_leaves_others_take(lived: Lived) -> None:
     capped = next(e for e in rows["news"].exclusions if e.guardrail == "four_a_week")
     assert capped.proposed < capped.today
     assert report.changes[0].proposed == "EXPIRED"
-    assert report.estimate.refused == ()  # NO_ACTION was always feasible, so what stopping earns is known
+    # NO_ACTION was always feasible, so that what stopping earns could be told, by more decisions that had a choice.
+    assert report.estimate.unsupported == 0
+    assert ["worth" in reason for reason in report.estimate.refused] == [True]
     assert report.estimate.other_history is not None
     assert report.estimate.other_history > 0
 

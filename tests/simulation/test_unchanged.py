@@ -126,11 +126,17 @@ def test_simulation_of_yesterday_under_an_unchanged_program_reproduces_its_exclu
 
 
 def test_the_estimate_of_an_unchanged_program_is_what_was_earned(lived: Lived) -> None:
-    """Every weight is 1: the log is worth all its rows, and nothing differs."""
+    """Every weight is 1: the log is worth all its rows that had a choice, and nothing differs."""
     estimate = lived.report(NEWS).estimate
     assert estimate.refused == ()
     assert estimate.rows > 100
-    assert estimate.effective_sample_size == pytest.approx(estimate.rows)
+    with_choice = lived.market.warehouse.query(
+        "SELECT count(*) AS n FROM rewards r JOIN decisions d ON d.decision_id = r.decision_id "
+        "WHERE r.learnable AND d.program = 'news' AND d.decided_at_ms >= $from_ms AND d.decided_at_ms < $until_ms "
+        "AND d.n_feasible > 1",
+        {"from_ms": lived.from_ms, "until_ms": lived.until_ms},
+    ).to_pylist()
+    assert estimate.effective_sample_size == pytest.approx(with_choice[0]["n"])
     assert (estimate.mean_weight, estimate.largest_weight) == (pytest.approx(1), pytest.approx(1))
     assert (estimate.unsupported, estimate.other_history) == (0, 0)
     assert estimate.today is not None

@@ -2,62 +2,21 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
-from decision_service.application.ports import EntryKind, LogBody, Warehouse
-from decision_service.core.model.program import Group, GroupShares, Program
-from decision_service.core.model.record import DecisionRecord, PolicyKind, Reservation
-from decision_service.core.model.reward import Aggregation, Attribution, RewardDefinition
+from decision_service.application.ports import EntryKind
+from decision_service.core.model.program import Group
+from decision_service.core.model.record import PolicyKind, Reservation
+from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.core.model.values import NO_ACTION
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.progress import MARGIN_MS
-from decision_service.warehouse.tables import REWARDS
-from tests.support.logged import T0, ListLog, activation, decision, outcome, untrainable
+from tests.support.logged import ListLog, activation, decision, outcome, untrainable
+from tests.training.joining import LONG_AFTER_S, WINDOW_S, at, joined, loaded, program, rewards
 from training.join import LATE_GRACE_S, JoinReport, join_outcomes
-
-WINDOW_S = 100
-LONG_AFTER_S = 10_000.0
-
-
-def program(name: str = "spring", **reward: Any) -> dict[str, Program]:
-    definition = {"outcomes": {"purchase": 1.0}, "window_s": WINDOW_S, "early_tolerance_s": 10, "high": 100.0} | reward
-    return {name: Program(name, 1, "customer_v1", (), RewardDefinition(**definition), GroupShares(salt="s"))}
-
-
-def joined(
-    bodies: Sequence[LogBody], programs: Mapping[str, Program] | None = None, now_s: float = LONG_AFTER_S
-) -> tuple[dict[str, dict[str, Any]], JoinReport]:
-    """Rewards by decision id after loading the bodies and joining once at T0 + now_s."""
-    log, warehouse = ListLog(), MemoryWarehouse()
-    log.add(*bodies)
-    drain(log, warehouse, loaded)
-    report = join_outcomes(warehouse, programs or program(), at(now_s))
-    return {row["decision_id"]: row for row in rewards(warehouse)}, report
-
-
-def at(seconds: float) -> int:
-    return T0 + round(seconds * 1000)
-
-
-def loaded() -> int:
-    """A loader's clock by which the log is loaded for as long as anything here asks."""
-    return at(100 * LONG_AFTER_S)
-
-
-def rewards(warehouse: Warehouse) -> list[dict[str, Any]]:
-    names = ", ".join(f'"{name}"' for name in REWARDS.schema.names)
-    rows: list[dict[str, Any]] = warehouse.query(
-        f"SELECT {names} FROM rewards ORDER BY decision_id, program, reward_version"
-    ).to_pylist()
-    return rows
 
 
 @pytest.mark.parametrize(
@@ -359,165 +318,3 @@ def test_nothing_to_join() -> None:
     warehouse = MemoryWarehouse()
     assert join_outcomes(warehouse, {}, at(0)) == JoinReport()
     assert warehouse.tables() == []
-
-
-def history(seed: int) -> list[LogBody]:
-    """A random history of a few customers, in an order in which the log may hold it."""
-    rng = random.Random(seed)
-    bodies: list[LogBody] = []
-    for i in range(60):
-        customer, seconds = f"c{rng.randrange(6)}", rng.uniform(0, 1000)
-        made = decision(f"d{i:02}", customer, seconds, program=rng.choice(["spring", "autumn"]))
-        if rng.random() < 0.2:
-            send_at_ms = at(seconds + rng.uniform(1, 300))
-            made = replace(made, reservation=Reservation(send_at_ms + 900_000, send_at_ms))
-        bodies.append(made)
-        if rng.random() < 0.8:
-            status = rng.choice(["SENT", "SENT", "DELIVERED", "BOUNCED", "FAILED"])
-            bodies.append(activation(f"d{i:02}", status, customer, seconds + 1))
-    for i in range(80):
-        customer, seconds = f"c{rng.randrange(6)}", rng.uniform(-20, 1200)
-        target = f"d{rng.randrange(60):02}" if rng.random() < 0.3 else ""
-        received = seconds + rng.choice([0.0, 40.0, 5000.0])
-        name = rng.choice(["purchase", "visit"])
-        bodies.append(outcome(f"o{i}", seconds, customer, name, rng.uniform(0, 3), target, received))
-    rng.shuffle(bodies)
-    return bodies
-
-
-PROGRAMS = program(use_value=True, outcomes={"purchase": 0.1, "visit": 0.3}) | program(
-    "autumn",
-    aggregation=Aggregation.LATEST,
-    window_s=300,
-    default=-0.5,
-    low=-1.0,
-    attribution=Attribution.LAST_TOUCH,
-    shares_named=False,
-)
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_joining_in_steps_equals_joining_once(seed: int) -> None:
-    """Whatever the order and portions in which the log arrives, and however time moves on, steps equal the whole."""
-    bodies = history(seed)
-    rng = random.Random(seed + 1000)
-    log, warehouse = ListLog(), MemoryWarehouse()
-    now_s, rest = 0.0, list(bodies)
-    while rest:
-        size = rng.choice([0, 2, 30, 40])
-        log.add(*rest[:size])
-        rest = rest[size:]
-        drain(log, warehouse, lambda now_s=now_s: at(now_s + rng.choice([-500, 6000])))  # type: ignore[misc]
-        now_s += rng.uniform(0, 1000)
-        join_outcomes(warehouse, PROGRAMS, at(now_s))
-        assert {row["decision_id"]: row for row in rewards(warehouse)} == _whole(warehouse, now_s)
-    drain(log, warehouse, loaded)
-    join_outcomes(warehouse, PROGRAMS, at(LONG_AFTER_S))
-    whole, _ = joined(bodies, PROGRAMS)
-    assert {row["decision_id"]: row for row in rewards(warehouse)} == whole
-    assert len(whole) == 60
-    assert any(row["n_late"] for row in whole.values())
-    assert any(row["n_early"] for row in whole.values())
-
-
-def _whole(warehouse: MemoryWarehouse, now_s: float) -> dict[str, dict[str, Any]]:
-    """The rewards of a warehouse with the same log tables and no join before."""
-    fresh = MemoryWarehouse()
-    for table in ("decisions", "activations", "outcomes", "load_progress"):
-        fresh.append(table, warehouse.query(f"SELECT * FROM {table}"))
-    join_outcomes(fresh, PROGRAMS, at(now_s))
-    return {row["decision_id"]: row for row in rewards(fresh)}
-
-
-def test_joining_parts_equals_joining_the_whole() -> None:
-    """Customers joined in warehouses of their own give, together, the rows of one join over all."""
-    bodies = history(7)
-    parts: dict[str, dict[str, Any]] = {}
-    for part in range(3):
-        mine = [b for b in bodies if int(_customer(b)[1:]) % 3 == part]
-        parts |= joined(mine, PROGRAMS)[0]
-    whole, _ = joined(bodies, PROGRAMS)
-    assert parts == whole
-
-
-def _customer(body: LogBody) -> str:
-    return body.request.customer_id if isinstance(body, DecisionRecord) else body.customer_id
-
-
-def test_a_late_arrival_reaches_back(tmp_path: Path) -> None:
-    """A decision loaded long after takes its outcome, by last touch, from the one that had it; both are right."""
-    last = program(attribution=Attribution.LAST_TOUCH)
-    log, warehouse = ListLog(), Lakehouse(tmp_path)
-    log.add(decision("d1"), activation("d1"), outcome("o1", 50), decision("other", "c2", at_s=500))
-    drain(log, warehouse, loaded)
-    join_outcomes(warehouse, last, at(LONG_AFTER_S))
-    assert [row["n_outcomes"] for row in rewards(warehouse)] == [1, 0]
-    log.add(decision("d2", at_s=40), activation("d2"))
-    drain(log, warehouse, loaded)
-    report = join_outcomes(warehouse, last, at(LONG_AFTER_S))
-    assert [(row["decision_id"], row["n_outcomes"]) for row in rewards(warehouse)] == [
-        ("d1", 0),
-        ("d2", 1),
-        ("other", 0),
-    ]
-    assert (report.outcomes, report.decisions) == (0, 3)
-
-
-def test_a_much_later_outcome_reaches_the_decision_it_names() -> None:
-    """An outcome that names a decision of long ago is flagged on it as late, though the decision had been final."""
-    log, warehouse = ListLog(), MemoryWarehouse()
-    log.add(decision("d1"))
-    drain(log, warehouse, loaded)
-    join_outcomes(warehouse, program(), at(LONG_AFTER_S))
-    log.add(outcome("o1", LONG_AFTER_S, decision_id="d1"))
-    drain(log, warehouse, loaded)
-    join_outcomes(warehouse, program(), at(LONG_AFTER_S))
-    assert [(row["reward"], row["n_late"], row["reward_with_late"]) for row in rewards(warehouse)] == [(0, 1, 1)]
-
-
-def test_joining_again_writes_nothing(tmp_path: Path) -> None:
-    """A second join at the same time leaves the tables' versions as they are."""
-    from deltalake import DeltaTable
-
-    log, warehouse = ListLog(), Lakehouse(tmp_path)
-    log.add(*history(3))
-    drain(log, warehouse, loaded)
-    join_outcomes(warehouse, PROGRAMS, at(600))
-    before = rewards(warehouse)
-    versions = [DeltaTable(str(tmp_path / name)).version() for name in ("rewards", "join_state")]
-    assert join_outcomes(warehouse, PROGRAMS, at(600)) == JoinReport(loaded_until_ms=loaded() - MARGIN_MS)
-    assert rewards(warehouse) == before
-    assert [DeltaTable(str(tmp_path / name)).version() for name in ("rewards", "join_state")] == versions
-
-
-def test_a_crash_before_the_positions_are_saved_repeats_the_work() -> None:
-    """Dying between writing rewards and saving positions changes nothing in the end."""
-
-    class Dying(MemoryWarehouse):
-        def replace(self, table: str, rows: Any, where: str | None = None) -> None:
-            """Dies at the positions."""
-            if table == "join_state":
-                raise InterruptedError
-            super().replace(table, rows, where)
-
-    log, warehouse = ListLog(), Dying()
-    log.add(*history(4))
-    drain(log, warehouse, loaded)
-    with pytest.raises(InterruptedError):
-        join_outcomes(warehouse, PROGRAMS, at(600))
-    before = rewards(warehouse)
-    warehouse.__class__ = MemoryWarehouse
-    assert join_outcomes(warehouse, PROGRAMS, at(600)).decisions == len(before)
-    assert rewards(warehouse) == before
-
-
-def test_a_window_that_changes_with_its_version_is_joined_anew() -> None:
-    """The same decisions under a shorter window and a new version lose the outcomes beyond it."""
-    log, warehouse = ListLog(), MemoryWarehouse()
-    log.add(decision("d1"), outcome("o1", 80))
-    drain(log, warehouse, loaded)
-    long = program()
-    short = {"spring": replace(long["spring"], reward=replace(long["spring"].reward, window_s=60, version="2"))}
-    join_outcomes(warehouse, long, at(LONG_AFTER_S))
-    join_outcomes(warehouse, short, at(LONG_AFTER_S))
-    assert [row["reward"] for row in rewards(warehouse)] == [1, 0]
