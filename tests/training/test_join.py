@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
 
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
-from decision_service.application.ports import EntryKind
+from decision_service.application.ports import EntryKind, LogBody
 from decision_service.core.model.program import Group
-from decision_service.core.model.record import PolicyKind, Reservation
+from decision_service.core.model.record import Option, PolicyKind, Reservation
 from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.core.model.values import NO_ACTION
 from decision_service.warehouse.loader import drain
@@ -124,6 +125,34 @@ def test_the_effect_of_a_contact_that_is_asked_about_again() -> None:
     assert (rows["mail"]["reward"], rows["idle"]["reward"]) == (1, 1)
     rows, _ = joined(bodies, program(attribution=Attribution.LAST_TOUCH))
     assert (rows["mail"]["reward"], rows["idle"]["reward"]) == (1, 0)
+
+
+def test_the_effect_of_mail_is_learned_although_the_runner_asks_again() -> None:
+    """Mail raises visits from .10 to .30; two hours later the runner asks again, and nothing is feasible any more. Each
+    draw is credited with what followed it; by last touch, customers who were left alone never visit."""
+    rng, bodies = random.Random(3), list[LogBody]()
+    for i in range(1_500):
+        customer, action = f"c{i}", rng.choice(["email_a", NO_ACTION])
+        first = replace(decision(f"first{i}", customer, action=action), options=EVEN)
+        again = replace(decision(f"again{i}", customer, 7_200, NO_ACTION), options=(Option(NO_ACTION, 1.0),))
+        bodies += [first, again]
+        if action != NO_ACTION:
+            bodies.append(activation(first.decision_id, customer_id=customer))
+        if rng.random() < (0.1 if action == NO_ACTION else 0.3):
+            bodies.append(outcome(f"o{i}", 9_000, customer, name="visit"))
+
+    def means(attribution: Attribution) -> tuple[float, float]:
+        rows, _ = joined(bodies, program(outcomes={"visit": 1.0}, window_s=86_400, attribution=attribution), 2 * 86_400)
+        of = {
+            action: [r["reward"] for n, r in rows.items() if n[0] == "f" and r["action"] == action] for action in MAIL
+        }
+        return tuple(sum(each) / len(each) for each in of.values())  # type: ignore[return-value]
+
+    assert means(Attribution.EVERY_DECISION) == (pytest.approx(0.3, abs=0.05), pytest.approx(0.1, abs=0.04))
+    assert means(Attribution.LAST_TOUCH) == (pytest.approx(0.3, abs=0.05), 0)
+
+
+EVEN = (Option("email_a", 0.5), Option(NO_ACTION, 0.5))
 
 
 def test_last_touch_is_the_latest_contact_that_went_out() -> None:

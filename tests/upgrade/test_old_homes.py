@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from decision_service.adapters.clocks import FileClock
 from decision_service.adapters.redis.embedded import free_port
 from decision_service.client import DecisionClient
 from decision_service.core.model.customer import ALL_CHANNELS, ContactStatus
@@ -27,6 +28,7 @@ from decision_service.operation.supervisor import Stack, environment
 
 ARCHIVE = Path(__file__).parent / "home_of_82c88f1.tar.xz"
 DECISIONS = 130
+DAY_MS = 86_400_000
 OVER = (ContactStatus.RESERVED, ContactStatus.LAPSED)
 RECENT = "SELECT decision_id, request_id, customer_id, action FROM decisions ORDER BY decided_at_ms DESC, decision_id"
 
@@ -101,6 +103,37 @@ def test_it_goes_on(client: DecisionClient, settings: Settings) -> None:
     report = jobs.audit(settings)
     assert (report.violations, report.first) == (0, [])
     assert report.section("frequency caps").checked > 0
+
+
+def test_its_rewards_are_joined_anew_once(client: DecisionClient, settings: Settings) -> None:
+    """Under the definitions of this release, beside those of before; then nothing is left to do, and what is new is
+    joined by itself."""
+    log, warehouse = bootstrap.open_log(settings), bootstrap.open_warehouse(settings)
+    wait_until(lambda: log.backlog() == 0)
+    before = warehouse.query("SELECT reward_version, decision_id, reward FROM rewards ORDER BY ALL").to_pylist()
+    clock = FileClock(settings.home / "clock")
+    clock.set(clock.now_ms() + 10 * DAY_MS)
+    jobs.load(settings)
+    first = jobs.join(settings)
+    assert first["decisions"] == first["matured"] == DECISIONS
+    assert jobs.join(settings)["decisions"] == 0
+    rows = warehouse.query("SELECT reward_version, decision_id, reward FROM rewards ORDER BY ALL").to_pylist()
+    old = {row["reward_version"] for row in before}
+    assert [row for row in rows if row["reward_version"] in old] == before
+    assert len(rows) == len(before) + DECISIONS
+    drawn = warehouse.query(
+        "SELECT count(*) AS n FROM decisions WHERE policy IN ('MODEL', 'UNIFORM') "
+        "AND \"group\" IN ('TREATMENT', 'RANDOM_CONTROL')"
+    ).to_pylist()[0]["n"]
+    assert first["learnable"] == drawn > 0
+
+    answer = client.decide(DecideRequest("one-more", "customer-7", ("welcome",)))
+    wait_until(lambda: log.backlog() == 0)
+    clock.set(clock.now_ms() + 10 * DAY_MS)
+    jobs.load(settings)
+    assert jobs.join(settings)["decisions"] == 1
+    found = warehouse.query("SELECT matured FROM rewards WHERE decision_id = $id", {"id": answer.decision_id})
+    assert found.to_pylist() == [{"matured": True}]
 
 
 def test_the_command_line_tells_of_it(client: DecisionClient, settings: Settings) -> None:
