@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from decision_service.cli.moments import shown
 from decision_service.cli.terminal import (
     FAILED,
     AsJson,
@@ -59,7 +60,15 @@ def join(home: Home = None, as_json: AsJson = False) -> None:
     from decision_service.operation import jobs
 
     report = jobs.join(settings(home))
-    print_json(report) if as_json else print_pairs("Joined", report)
+    if as_json:
+        print_json(report)
+        return
+    until_ms = report.pop("loaded_until_ms")
+    print_pairs("Joined", report)
+    if until_ms is None:
+        print("Nobody knows yet how far the log is loaded, so no reward is final; run `nba load`, or `nba up`.")
+    else:
+        print(f"The log is loaded up to {shown(until_ms)}; rewards are final up to there.")
 
 
 def train(program: Program = "", home: Home = None, as_json: AsJson = False) -> None:

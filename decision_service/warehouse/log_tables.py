@@ -146,7 +146,7 @@ DECISIONS = Table(
         _decision("budget_levels_json", STRING, "What was taken of budgets when they were read, by `BUDGET@PERIOD`, absent where nothing: JSON object.", lambda r: to_json.encode(dict(r.budget_levels))),
         _decision("others", OTHERS, "The programs that competed and did not decide, each with its probability to, the score of its best action, and its group.", _others),
         _decision("degradations", STRINGS, "Reason codes of what was particular about the answer.", lambda r: [reason.value for reason in r.degradations]),
-        _decision("trainable", BOOL, "Whether the logged probability is that of `action`, so that it may be learned from.", lambda r: r.trainable),
+        _decision("trainable", BOOL, "Whether the logged probability is that of `action`; not where it was lost in a race, which is learned from as `drawn`.", lambda r: r.trainable),
         _decision("encoding_digest", STRING, "Digest of the model's input text; empty without a model.", lambda r: r.encoding_digest),
         _decision("timings_json", STRING, "Step → duration: JSON object.", lambda r: to_json.encode(dict(r.timings_us)), "µs"),
         *_LOG_POSITION,

@@ -143,10 +143,9 @@ def test_the_effect_of_mail_is_learned_although_the_runner_asks_again() -> None:
 
     def means(attribution: Attribution) -> tuple[float, float]:
         rows, _ = joined(bodies, program(outcomes={"visit": 1.0}, window_s=86_400, attribution=attribution), 2 * 86_400)
-        of = {
-            action: [r["reward"] for n, r in rows.items() if n[0] == "f" and r["action"] == action] for action in MAIL
-        }
-        return tuple(sum(each) / len(each) for each in of.values())  # type: ignore[return-value]
+        first = [row for name, row in rows.items() if name.startswith("first")]
+        mailed, idle = ([row["reward"] for row in first if row["action"] == a] for a in ("email_a", NO_ACTION))
+        return sum(mailed) / len(mailed), sum(idle) / len(idle)
 
     assert means(Attribution.EVERY_DECISION) == (pytest.approx(0.3, abs=0.05), pytest.approx(0.1, abs=0.04))
     assert means(Attribution.LAST_TOUCH) == (pytest.approx(0.3, abs=0.05), 0)

@@ -96,7 +96,7 @@ class Reason(StrEnum):
     CAP_RACE_LOST = (
         "CAP_RACE_LOST",
         "Another decision took the last slot of a cap, or the last of a budget, between draw and commit.",
-        "Nothing; the answer is NO_ACTION and is not learned from.",
+        "Nothing; the answer is NO_ACTION, and what was drawn is learned from as drawn.",
     )
     RULE_ERROR = (
         "RULE_ERROR",

@@ -320,7 +320,8 @@ def contact_for(
 
 
 class ActivationStatus(StrEnum):
-    """What the runner did with a decision. SKIPPED on a NO_ACTION means: do not learn from it.
+    """What the runner did with a decision. SKIPPED: nobody tried to send it; of a NO_ACTION, that it
+    was only asked about. Programs that learn from activated decisions alone leave both out.
 
     DELIVERED and BOUNCED say what became of a sent message; they may follow SENT, or stand for it.
     """
