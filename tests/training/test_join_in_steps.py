@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ import pytest
 from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import LogBody
-from decision_service.core.model.record import DecisionRecord, Reservation
+from decision_service.core.model.record import Activation, DecisionRecord, Outcome, Reservation
 from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.progress import MARGIN_MS
-from tests.support.logged import ListLog, activation, decision, outcome
+from tests.support.dying import Crash, Dying
+from tests.support.logged import T0, ListLog, activation, decision, outcome
 from tests.training.joining import LONG_AFTER_S, at, joined, loaded, program, rewards
 from training.join import JoinReport, join_outcomes
 
@@ -181,3 +183,44 @@ def test_a_window_that_changes_with_its_version_is_joined_anew() -> None:
     join_outcomes(warehouse, long, at(LONG_AFTER_S))
     join_outcomes(warehouse, short, at(LONG_AFTER_S))
     assert [row["reward"] for row in rewards(warehouse)] == [1, 0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_reward_that_was_learned_never_changes(seed: int) -> None:
+    """Whatever waits in the stream, and wherever the loader dies: once final, a reward stays as it is."""
+    rng = random.Random(seed + 2000)
+    waiting = sorted(history(seed), key=_known_s)
+    definitions = program(use_value=True, outcomes={"purchase": 0.1, "visit": 0.3}) | program("autumn", window_s=300)
+    log, warehouse = ListLog(), MemoryWarehouse()
+    now_s, final = 0.0, dict[str, float]()
+    lagged = 0
+    while waiting or log.backlog():
+        now_s += rng.uniform(0, 600)
+        log.add(*[body for body in waiting if _known_s(body) <= now_s])
+        waiting = [body for body in waiting if _known_s(body) > now_s]
+        if rng.random() < 0.4:
+            dying = Dying(rng.randrange(12), after=rng.random() < 0.5)
+            with suppress(Crash):
+                drain(dying.wrap(log), dying.wrap(warehouse), lambda now_s=now_s: at(now_s) + MARGIN_MS, 3)  # type: ignore[misc]
+        join_outcomes(warehouse, definitions, at(now_s))
+        lagged += bool(log.backlog())
+        rows = {row["decision_id"]: row["reward"] for row in rewards(warehouse) if row["learnable"]}
+        assert {name: rows[name] for name in final} == final
+        final = rows
+    drain(log, warehouse, loaded)
+    join_outcomes(warehouse, definitions, at(LONG_AFTER_S))
+    rows = {row["decision_id"]: row["reward"] for row in rewards(warehouse) if row["learnable"]}
+    assert {name: rows[name] for name in final} == final
+    assert len(rows) == 60
+    assert lagged > 3
+
+
+def _known_s(body: LogBody) -> float:
+    """When the service acknowledges it, in seconds after T0."""
+    match body:
+        case DecisionRecord():
+            return (body.decided_at_ms - T0) / 1000
+        case Outcome() | Activation():
+            return (body.received_at_ms - T0) / 1000
+        case _:
+            raise TypeError(body)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from decision_service.core.model.errors import Unavailable
 from decision_service.core.model.sending import Confirmation, Preference, PreferenceKind, Verdict
 from decision_service.warehouse.loader import LoadReport, drain, load_once, run_loader
 from decision_service.warehouse.progress import MARGIN_MS, loaded_until_ms
+from tests.support.dying import Crash, Dying
 from tests.support.logged import T0, ListLog, activation, decision, event, outcome
 
 KEYS = {
@@ -63,36 +63,6 @@ def contents(warehouse: Warehouse) -> dict[str, list[str]]:
 
 FIRST = {"decision_id": "d", "outcome_id": "o", "event_id": "e", "customer_id": "c"}
 COMPLETE = {table: [f"{FIRST[key]}{i}" for i in range(5)] for table, key in KEYS.items()}
-
-
-class Crash(Exception):
-    """The process dies here."""
-
-
-class Dying:
-    """Counts the calls to the parts that it wraps, and dies before or after the call number `at`."""
-
-    def __init__(self, at: int, after: bool) -> None:
-        self.at, self.after, self.calls = at, after, 0
-
-    def wrap(self, part: Any) -> Any:
-        """The part, seen through this counter."""
-        dying = self
-
-        class Wrapped:
-            def __getattr__(self, name: str) -> Callable[..., Any]:
-                def call(*arguments: Any) -> Any:
-                    number, dying.calls = dying.calls, dying.calls + 1
-                    if number == dying.at and not dying.after:
-                        raise Crash
-                    result = getattr(part, name)(*arguments)
-                    if number == dying.at:
-                        raise Crash
-                    return result
-
-                return call
-
-        return Wrapped()
 
 
 def test_one_round_loads_every_kind_and_trims(warehouse: Warehouse) -> None:
