@@ -6,13 +6,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from decision_service.adapters.clocks import SystemClock
+from decision_service.adapters.clocks import SystemClock, clock_from
 from decision_service.application.admission import skew_of, too_far, why_not
 from decision_service.core.model.errors import NbaError
 from decision_service.core.model.installation import LedgerState
 from decision_service.core.model.program import ProgramState
 from decision_service.operation import bootstrap
 from decision_service.operation.settings import Settings
+from decision_service.warehouse.progress import loaded_until_ms
+
+MOST_BEHIND_S = 1_800.0
+"""A loader that says nothing for so long does not load, or cannot keep up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,11 @@ def examine(settings: Settings) -> list[Finding]:
         ("programs", _programs, "publish one: `nba apply FILE`"),
         ("features", _features, "run `nba features build`; check NBA_FEATURES_URL"),
         ("warehouse", _warehouse, "check NBA_WAREHOUSE; it is a folder that the loader can write"),
+        (
+            "loading",
+            _loading,
+            "see the loader's log; until it catches up, no reward becomes final",
+        ),
         ("models", _models, "run `nba train`; check NBA_MLFLOW_URI"),
         ("workers", _workers, "start them with `nba up`; their logs are in the home's logs folder"),
     )
@@ -99,6 +108,16 @@ def _features(settings: Settings) -> str:
 def _warehouse(settings: Settings) -> str:
     warehouse = bootstrap.open_warehouse(settings)
     return f"{settings.warehouse_path}: {', '.join(sorted(warehouse.tables())) or 'empty'}"
+
+
+def _loading(settings: Settings) -> str:
+    until_ms = loaded_until_ms(bootstrap.open_warehouse(settings))
+    if until_ms is None:
+        return "no loader has been here yet"
+    behind_s = (clock_from(settings.clock).now_ms() - until_ms) / 1000
+    if behind_s > MOST_BEHIND_S:
+        raise NbaError(f"the log is loaded up to {behind_s / 3600:,.1f} hours ago")
+    return f"the log is loaded up to {behind_s:,.0f} s ago"
 
 
 def _models(settings: Settings) -> str:
