@@ -143,7 +143,7 @@ def test_checkpoints_keep_the_log_short_and_the_positions(tmp_path: Path) -> Non
 
 ADDED = [
     "programs", "program_probability", "send_planned_at", "send_planned_at_ms", "timezone", "tokens",
-    "budget_levels_json", "others",
+    "budget_levels_json", "others", "in_audience", "others_in_audience", "global_holdout",
 ]  # fmt: skip
 
 

@@ -250,22 +250,22 @@ def shrink(
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
     """Split the program's actions; NO_ACTION is not among them: it is always feasible."""
-    if blocked := _program_wide(program, rules, variables, now_ms):
+    if blocked := not_offered(program, rules, variables, now_ms):
         return [], [Exclusion(a.id, *blocked) for a in program.actions]
-    return _split(program.actions, channels, rules, variables, guardrails, now_ms)
+    return split(program.actions, channels, rules, variables, guardrails, now_ms)
 
 
 def shrink_to(
     program: Program, action: Action, rules: Rules, variables: RuleVariables, guardrails: Guardrails, now_ms: int
 ) -> Feasible | Exclusion:
     """The same judgement of one action alone, on whatever channel it is."""
-    if blocked := _program_wide(program, rules, variables, now_ms):
+    if blocked := not_offered(program, rules, variables, now_ms):
         return Exclusion(action.id, *blocked)
-    kept, excluded = _split([action], (), rules, variables, guardrails, now_ms)
+    kept, excluded = split([action], (), rules, variables, guardrails, now_ms)
     return kept[0] if kept else excluded[0]
 
 
-def _split(
+def split(
     actions: Sequence[Action],
     channels: Sequence[str],
     rules: Rules,
@@ -273,6 +273,7 @@ def _split(
     guardrails: Guardrails,
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
+    """The same of actions whose program is offered to the customer: see `not_offered`."""
     eligibility = _eligibility(actions, rules, variables)
     kept: list[Feasible] = []
     excluded: list[Exclusion] = []
@@ -285,7 +286,9 @@ def _split(
     return kept, excluded
 
 
-def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
+def not_offered(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
+    """Why no action of the program is for this customer, with what is concerned: it is not live, has not started or is
+    over, or its audience is another. It does not depend on the customer's group."""
     if program.state is not ProgramState.LIVE:
         return Reason.WITHDRAWN, program.state.value
     if program.starts_at_ms is not None and now_ms < program.starts_at_ms:
