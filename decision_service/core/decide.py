@@ -20,10 +20,11 @@ from decision_service.core.choice.contributions import Contribution
 from decision_service.core.choice.exploration import Distribution, Shaped, one_hot, shape, uniform
 from decision_service.core.choice.last_slot import Due, openings, slot_prices
 from decision_service.core.choice.sampling import draw_index, validate
+from decision_service.core.guardrails.audience import feature_degradations, not_offered, unserved, withheld
 from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.groups import GLOBAL_HOLDOUT, assign
 from decision_service.core.guardrails.live import live_values
-from decision_service.core.guardrails.shrink import Feasible, Guardrails, not_offered, split
+from decision_service.core.guardrails.shrink import Feasible, Guardrails, split
 from decision_service.core.model.customer import CustomerState
 from decision_service.core.model.errors import InvalidDistribution
 from decision_service.core.model.program import (
@@ -33,14 +34,12 @@ from decision_service.core.model.program import (
     Group,
     LearningMode,
     Program,
-    WhenFeaturesMissing,
 )
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
     Candidate,
     DecideRequest,
     Exclusion,
-    FeatureStatus,
     ModelVersion,
     Option,
     PolicyKind,
@@ -245,10 +244,10 @@ def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None
     group, group_from = assign(request.customer_id, program.groups, inputs.policy.holdout, request.pinned_group)
     live = live_values(program, inputs.state, inputs.now_ms)
     variables = RuleVariables.of(entrant.features.values, live, request.context, entrant.features.unread)
-    degradations = _feature_degradations(entrant.features)
-    unserved = _unserved(program, entrant.features)
+    degradations = feature_degradations(entrant.features)
+    degraded = unserved(program, entrant.features)
     # Asked of holdouts too: groups are compared over the customers whom the program is for, in whichever group.
-    elsewhere = None if unserved else not_offered(program, rules, variables, inputs.now_ms)
+    elsewhere = None if degraded else not_offered(program, rules, variables, inputs.now_ms)
     guardrails = None
     offered: list[Feasible] = []
     if why := withheld(group, program, entrant.features):
@@ -265,37 +264,13 @@ def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None
         group_from=group_from,
         live=live,
         variables=variables,
-        in_audience=not unserved and not elsewhere,
+        in_audience=not degraded and not elsewhere,
         guardrails=guardrails,
         offered=offered,
         exclusions=exclusions,
         degradations=degradations,
         model=model,
     )
-
-
-def _feature_degradations(features: ServedFeatures) -> list[Reason]:
-    degradations = []
-    if features.status is not FeatureStatus.SERVED:
-        degradations.append(Reason.FEATURES_MISSING)
-    if features.stale_views:
-        degradations.append(Reason.FEATURES_STALE)
-    return degradations
-
-
-def withheld(group: Group, program: Program, features: ServedFeatures) -> Reason | None:
-    """Why nothing at all may be offered, before any action is looked at."""
-    return Reason.HOLDOUT if group is Group.HOLDOUT else _unserved(program, features)
-
-
-def _unserved(program: Program, features: ServedFeatures) -> Reason | None:
-    """Why the program cannot be offered on these features."""
-    degradations = _feature_degradations(features)
-    if Reason.FEATURES_MISSING in degradations and program.features_missing is WhenFeaturesMissing.NO_ACTION:
-        return Reason.FEATURES_MISSING
-    if Reason.FEATURES_STALE in degradations and program.require_fresh:
-        return Reason.FEATURES_STALE
-    return None
 
 
 def _score(inputs: Inputs, proposal: _Proposal) -> None:

@@ -8,13 +8,14 @@ from datetime import UTC
 from types import MappingProxyType
 from typing import NamedTuple
 
+from decision_service.core.guardrails.audience import not_offered
 from decision_service.core.guardrails.budgets import exhausted, kinds_of, tokens
 from decision_service.core.guardrails.caps import Span, binds, remaining
 from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.pauses import counting, paused
 from decision_service.core.guardrails.quiet_hours import applicable, next_quiet_ms, send_time, zone_named
 from decision_service.core.model.customer import ALL_CHANNELS, CustomerState, Suppression
-from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, ProgramState, QuietHours
+from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, QuietHours
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Exclusion, Token, is_unread
 from decision_service.core.model.values import Values
@@ -273,7 +274,7 @@ def split(
     guardrails: Guardrails,
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
-    """The same of actions whose program is offered to the customer: see `not_offered`."""
+    """The same of actions whose program is for the customer: see `not_offered`."""
     eligibility = _eligibility(actions, rules, variables)
     kept: list[Feasible] = []
     excluded: list[Exclusion] = []
@@ -284,24 +285,6 @@ def split(
         else:
             kept.append(verdict)
     return kept, excluded
-
-
-def not_offered(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
-    """Why no action of the program is for this customer, with what is concerned: it is not live, has not started or is
-    over, or its audience is another. It does not depend on the customer's group."""
-    if program.state is not ProgramState.LIVE:
-        return Reason.WITHDRAWN, program.state.value
-    if program.starts_at_ms is not None and now_ms < program.starts_at_ms:
-        return Reason.NOT_STARTED, "program"
-    if program.ends_at_ms is not None and now_ms >= program.ends_at_ms:
-        return Reason.EXPIRED, "program"
-    if program.audience is not None:
-        verdict = verdicts(rules, [program.audience], variables)[0]
-        if isinstance(verdict, RuleFailure):
-            return Reason.RULE_ERROR, f"audience: {verdict.message}"
-        if not verdict:
-            return Reason.NOT_IN_AUDIENCE, program.audience
-    return None
 
 
 def _eligibility(actions: Sequence[Action], rules: Rules, variables: RuleVariables) -> Mapping[str, bool | RuleFailure]:
