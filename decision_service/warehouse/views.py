@@ -127,10 +127,10 @@ CANDIDATE_FACTS = View(
 
 COMPARED_CUSTOMERS = View(
     "compared_customers",
-    "The customers whom groups are compared over: of each program those of `assignments` outside the global holdout, "
-    "in their group of it. Where there is a global holdout, also all customers of the service, as GLOBAL_HOLDOUT and "
-    "NOT_HELD_OUT, from their first exposure to any program: contacts by other programs may lead into the audience of "
-    "this one, so that who was exposed to it would not compare.",
+    "The customers whom groups are compared over: of each program with a reward those of `assignments` outside the "
+    "global holdout, in their group of it. Where there is a global holdout, also all customers of the service, as "
+    "GLOBAL_HOLDOUT and NOT_HELD_OUT, from their first exposure to any program: contacts by other programs may lead "
+    "into the audience of this one, so that who was exposed to it would not compare.",
     {
         "program": "Name of the program.",
         "group": "Her group; GLOBAL_HOLDOUT or NOT_HELD_OUT in the comparison of the whole service.",
@@ -141,7 +141,9 @@ COMPARED_CUSTOMERS = View(
     """
     SELECT program, "group", customer_id, first_exposed_at, first_exposed_at_ms
     FROM assignments
-    WHERE program <> '*' AND global_holdout IS DISTINCT FROM TRUE
+    WHERE
+        program IN (SELECT program FROM reward_weights)
+        AND global_holdout IS DISTINCT FROM TRUE
     UNION ALL
     SELECT rewarded.program, a."group", a.customer_id, a.first_exposed_at, a.first_exposed_at_ms
     FROM (SELECT DISTINCT program FROM reward_weights) AS rewarded

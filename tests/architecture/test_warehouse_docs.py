@@ -37,4 +37,4 @@ def test_log_tables_say_how_rows_are_made() -> None:
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_enumerate_their_columns(name: str) -> None:
     """No view selects *, so that a new column never changes what a report sees."""
-    assert not re.search(r"(?<!count\()\*", VIEWS[name].sql)
+    assert not re.search(r"(\bSELECT|\bDISTINCT|,|\.)\s*\*", VIEWS[name].sql)

@@ -286,10 +286,10 @@ def test_decision_facts_has_one_row_per_decision(warehouse: Warehouse) -> None:
         ("d1", "SENT", 0.5, True),
         ("d2", None, None, False),
     ]
-    sql = 'SELECT "group", action, decisions, sent, matured, rewarded, mean_reward FROM daily_results ORDER BY action'
+    sql = 'SELECT "group", action, decisions, sent, matured FROM daily_volumes ORDER BY action'
     assert [tuple(row.values()) for row in warehouse.query(sql).to_pylist()] == [
-        ("TREATMENT", NO_ACTION, 1, 0, 0, 0, None),
-        ("TREATMENT", "email_a", 1, 1, 1, 1, 0.5),
+        ("TREATMENT", NO_ACTION, 1, 0, 0),
+        ("TREATMENT", "email_a", 1, 1, 1),
     ]
     assert warehouse.query("SELECT action, reason FROM exclusion_facts").num_rows == 2
 
@@ -305,4 +305,4 @@ def test_what_came_after_sending_keeps_the_time_of_sending(warehouse: Warehouse,
     sql = "SELECT activated, epoch_ms(activated_at) AS at_ms FROM decision_facts ORDER BY decision_id"
     rows = [tuple(row.values()) for row in warehouse.query(sql).to_pylist()]
     assert rows == [(after, T0 + 2_000), (after, T0 + 50_000)]
-    assert column(warehouse.query("SELECT sent FROM daily_results"), "sent") == [2]
+    assert column(warehouse.query("SELECT sent FROM daily_volumes"), "sent") == [2]

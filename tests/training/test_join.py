@@ -207,7 +207,7 @@ def test_learnable(action: str, statuses: list[str], learnable: bool) -> None:
 
 
 def test_a_bounce_reported_after_the_reward_is_final_is_unlearned() -> None:
-    """The latest report wins, however late: the row changes, and daily_results still counts the message as sent."""
+    """The latest report wins, however late: the row changes, and daily_volumes still counts the message as sent."""
     log, warehouse = ListLog(), MemoryWarehouse()
     log.add(decision("d1"), decision("d2"), activation("d1"), activation("d2"))
     drain(log, warehouse)
@@ -217,7 +217,7 @@ def test_a_bounce_reported_after_the_reward_is_final_is_unlearned() -> None:
     drain(log, warehouse)
     join_outcomes(warehouse, program(), at(LONG_AFTER_S))
     assert [row["learnable"] for row in rewards(warehouse)] == [False, True]
-    [day] = warehouse.query("SELECT sent, bounced FROM daily_results").to_pylist()
+    [day] = warehouse.query("SELECT sent, bounced FROM daily_volumes").to_pylist()
     assert day == {"sent": 2, "bounced": 1}
 
 
