@@ -95,6 +95,10 @@ class Comparison:
         """One of its groups; None if nobody is in it."""
         return next((g for g in self.groups if g.group == name), None)
 
+    def difference(self, group: str, against: str) -> Difference | None:
+        """One of its differences; None if it lacks either group."""
+        return next((d for d in self.differences if (d.group, d.against) == (group, against)), None)
+
     def to_json(self) -> dict[str, object]:
         """As a JSON object; bounds that are not known are null."""
         return {
