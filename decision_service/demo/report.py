@@ -150,6 +150,7 @@ def next_commands(result: DemoResult) -> list[str]:
     proposal = shlex.quote(_beside(str(PROPOSALS / "win_back.yaml")))
     lines = [
         "Where to look next",
+        f"  nba results --home {home}",
         f"  nba simulate -f {proposal} --home {home} --from {result.simulate_from}",
         f"  nba audit --home {home}",
         f"  mlflow ui --backend-store-uri {result.tracking_uri}",
