@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -44,10 +45,10 @@ def _show(comparison: Comparison, since: str) -> None:
     print_table(
         f"{comparison.program}: reward per customer since {since or 'her first exposure'}",
         ("group", "customers", "with an outcome", "per customer (95 %)"),
-        [(g.group, g.customers, g.customers_with_outcome, _interval(g.reward)) for g in comparison.groups],
+        [(g.group, g.customers, g.customers_with_outcome, amount(g.reward)) for g in comparison.groups],
     )
     for difference in comparison.differences:
-        print(_sentence(difference))
+        print(fill(_sentence(difference), 80))
         print(f"    This is {difference.question}.")
     if not comparison.differences:
         print("There is no other group to compare with: see `groups` of the program.")
@@ -59,13 +60,16 @@ def _sentence(difference: Difference) -> str:
     if found is None:
         return f"{difference.group} and {difference.against}: too few customers or outcomes to say."
     if 0.0 in found:
-        return f"{difference.group} and {difference.against} cannot be told apart: {_interval(found, '+')}."
+        return f"{difference.group} and {difference.against} cannot be told apart: {amount(found, '+')}."
     more = "more" if found.mean > 0 else "less"
     size = found if found.mean > 0 else type(found)(-found.mean, -found.high, -found.low, found.n)
-    return f"{difference.group} brings {_interval(size)} {more} than {difference.against}."
+    return f"{difference.group} brings {amount(size)} {more} than {difference.against}."
 
 
-def _interval(interval: Interval, sign: str = "") -> str:
-    if not math.isfinite(interval.low):
+def amount(interval: Interval, sign: str = "") -> str:
+    """A mean and its interval, with as many decimals as show two digits of its width; a mean alone without one."""
+    width = interval.high - interval.low
+    if not 0 < width < math.inf:
         return f"{interval.mean:{sign}.4g}"
-    return f"{interval.mean:{sign}.4g} [{interval.low:{sign}.4g}, {interval.high:{sign}.4g}]"
+    form = f"{sign},.{max(0, 1 - math.floor(math.log10(width)))}f"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from decision_service.cli import app
+from decision_service.cli.results import amount
 from decision_service.cli.terminal import settings
+from decision_service.core.estimation.intervals import Interval
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Group
 from decision_service.operation import bootstrap
@@ -50,17 +53,32 @@ def test_groups_and_what_their_differences_answer(home: Path) -> None:
     """A table of groups, and a sentence of each difference."""
     shown = nba("results", "--home", str(home))
     assert "spring: reward per customer since her first exposure" in shown
-    assert re.search(r"TREATMENT brings 1\.3 \[\S+, \S+\] more than HOLDOUT\.", shown)
+    assert re.search(r"TREATMENT brings 1\.3\d* \[\S+, \S+\] more than HOLDOUT\.", shown)
     assert "This is what the program adds, while other programs contact both." in shown
-    assert "TREATMENT and RANDOM_CONTROL cannot be told apart: +0.5 [-" in shown
+    assert "TREATMENT and RANDOM_CONTROL cannot be told apart: +0.5 [-" in shown.replace("\n", " ")
     assert "TREATMENT and BUSINESS_AS_USUAL: too few customers or outcomes to say." in shown
+
+
+@pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        (Interval(2.046, 1.95, 2.142, 9), "2.05 [1.95, 2.14]"),
+        (Interval(-0.000123, -0.0004, 0.0001, 9), "-0.00012 [-0.00040, 0.00010]"),
+        (Interval(12_345.6, 11_000, 14_000, 9), "12,346 [11,000, 14,000]"),
+        (Interval(0.5, -math.inf, math.inf, 1), "0.5"),
+        (Interval(0.0, 0.0, 0.0, 4), "0"),
+    ],
+)
+def test_amounts_have_the_decimals_that_their_width_deserves(interval: Interval, shown: str) -> None:
+    """Two digits of it, whatever the unit of the reward."""
+    assert amount(interval) == shown
 
 
 def test_a_period_is_named(home: Path) -> None:
     """From a UTC day on; what was before is left out."""
     shown = nba("results", "spring", "--since", "2023-11-15", "--home", str(home))
     assert "spring: reward per customer since 2023-11-15" in shown
-    assert "TREATMENT and HOLDOUT cannot be told apart: -0.1 [" in shown
+    assert "TREATMENT and HOLDOUT cannot be told apart: -0.10 [" in shown
     with pytest.raises(InvalidRequest, match="--since"):
         nba("results", "--since", "yesterday", "--home", str(home))
 
@@ -97,4 +115,4 @@ def test_a_difference_that_is_a_loss_reads_so(tmp_path: Path) -> None:
         *(exposed(f"h{i}", f"h{i}", group=H) for i in range(20)),
         *(outcome(f"o{i}", 10, f"h{i}") for i in range(15)),
     )
-    assert re.search(r"TREATMENT brings 1\.5 \[1\.\d+, 1\.\d+\] less than", nba("results", "--home", str(other)))
+    assert re.search(r"TREATMENT brings 1\.5\d* \[1\.\d+, 1\.\d+\] less than", nba("results", "--home", str(other)))
