@@ -236,7 +236,7 @@ def test_no_field_is_left_out_of_the_law() -> None:
             for inner in x.values() if isinstance(x, dict) else x:
                 look(inner)
 
-    @settings(deadline=None, max_examples=300, database=None, derandomize=True)
+    @settings(deadline=None, max_examples=1_000, database=None, derandomize=True)
     @given(st.one_of(records, activations, outcomes, events, confirmations, preferences))
     def collect(body: LogBody) -> None:
         look(body)
