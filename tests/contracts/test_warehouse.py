@@ -110,6 +110,11 @@ def test_an_arbitrated_decision_says_who_competed(warehouse: Warehouse) -> None:
         "in_audience": True, "others_in_audience": [False], "global_holdout": False,
         "send_planned_at_ms": T0 + 60_000, "budget_levels_json": '{"/mails@2026-03-10":7}',
     }  # fmt: skip
+    sql = 'SELECT program, program_version, "group", in_audience, decided FROM candidate_facts ORDER BY program'
+    assert [tuple(row.values()) for row in warehouse.query(sql).to_pylist()] == [
+        ("autumn", 4, "HOLDOUT", False, False),
+        ("spring", 3, "TREATMENT", True, True),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from decision_service.core.model.errors import InvalidRequest
 from decision_service.demo.report import render
 from decision_service.demo.retailer import RetailerConfig
 from decision_service.demo.run import run_demo, start_for
+from decision_service.operation.sandbox import PARTS
 from decision_service.operation.settings import Settings
 
 
@@ -37,6 +38,9 @@ def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
         assert brought.comparison.difference("TREATMENT", "HOLDOUT") is not None
     assert {brought.comparison.program for brought in result.whole} == {"cross_sell", "welcome", "win_back"}
     assert ("days", 15, 15) in steps
+
+    # A demo in the same folder may empty it.
+    assert {part.name for part in (tmp_path / "demo").iterdir()} <= set(PARTS)
 
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
     assert {"programs", "recent", "violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(document)
