@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from decision_service.core.model.errors import InvalidRequest
@@ -32,6 +32,19 @@ def moment_ms(field: str, text: str) -> int:
     if moment.tzinfo is None:
         raise InvalidRequest.of(field, f"{text!r} has no zone; write it as {EXAMPLES}")
     return round(moment.timestamp() * 1000)
+
+
+def day_ms(field: str, text: str) -> int:
+    """The beginning of a UTC day, written `2026-12-31`.
+
+    Raises:
+        InvalidRequest: at `field`, saying how to write it.
+    """
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidRequest.of(field, f"{text!r} is not a day; write it as 2026-12-31") from None
+    return round(datetime.combine(day, time(), UTC).timestamp() * 1000)
 
 
 def _zone(field: str, name: str) -> ZoneInfo:

@@ -113,6 +113,10 @@ def fill_record(pb: record_pb2.DecisionRecord, record: DecisionRecord) -> None:
     pb.timezone = record.timezone
     pb.budget_levels.update(record.budget_levels)
     pb.ledger_id = record.ledger_id
+    if record.in_audience is not None:
+        pb.in_audience = record.in_audience
+    if record.global_holdout is not None:
+        pb.global_holdout = record.global_holdout
 
 
 def record_to_pb(record: DecisionRecord) -> record_pb2.DecisionRecord:
@@ -193,6 +197,8 @@ def _fill_candidate(pb: record_pb2.Candidate, candidate: Candidate, decided: Ser
         fill_exclusion(pb.exclusions.add(), exclusion)
     pb.degradations.extend([REASON_TO_PB[reason] for reason in candidate.degradations])
     pb.encoding_digest = candidate.encoding_digest
+    if candidate.in_audience is not None:
+        pb.in_audience = candidate.in_audience
 
 
 def _candidate_from_pb(pb: record_pb2.Candidate, decided: ServedFeatures) -> Candidate:
@@ -211,6 +217,7 @@ def _candidate_from_pb(pb: record_pb2.Candidate, decided: ServedFeatures) -> Can
         exclusions=tuple(map(exclusion_from_pb, pb.exclusions)),
         degradations=tuple([REASON_FROM_PB[reason] for reason in pb.degradations]),
         encoding_digest=pb.encoding_digest,
+        in_audience=pb.in_audience if pb.HasField("in_audience") else None,
     )
 
 
@@ -259,4 +266,6 @@ def record_from_pb(pb: record_pb2.DecisionRecord) -> DecisionRecord:
         timezone=pb.timezone,
         budget_levels=dict(pb.budget_levels),
         ledger_id=pb.ledger_id,
+        in_audience=pb.in_audience if pb.HasField("in_audience") else None,
+        global_holdout=pb.global_holdout if pb.HasField("global_holdout") else None,
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from decision_service.core.decide import Entrant, Inputs, withheld
+from decision_service.core.decide import Entrant, Inputs
+from decision_service.core.guardrails.audience import withheld
 from decision_service.core.guardrails.eligibility import Rules, RuleVariables
 from decision_service.core.guardrails.groups import assign
 from decision_service.core.guardrails.live import live_values

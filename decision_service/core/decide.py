@@ -21,10 +21,11 @@ from decision_service.core.choice.contributions import Contribution
 from decision_service.core.choice.exploration import Distribution, Shaped, one_hot, shape, uniform
 from decision_service.core.choice.last_slot import Due, openings, slot_prices
 from decision_service.core.choice.sampling import draw_index, validate
+from decision_service.core.guardrails.audience import feature_degradations, not_offered, unserved, withheld
 from decision_service.core.guardrails.eligibility import Rules, RuleVariables, verdicts
-from decision_service.core.guardrails.groups import assign
+from decision_service.core.guardrails.groups import GLOBAL_HOLDOUT, assign
 from decision_service.core.guardrails.live import live_values
-from decision_service.core.guardrails.shrink import Feasible, Guardrails, shrink
+from decision_service.core.guardrails.shrink import Feasible, Guardrails, split
 from decision_service.core.model.customer import CustomerState
 from decision_service.core.model.errors import InvalidDistribution
 from decision_service.core.model.program import (
@@ -34,14 +35,12 @@ from decision_service.core.model.program import (
     Group,
     LearningMode,
     Program,
-    WhenFeaturesMissing,
 )
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import (
     Candidate,
     DecideRequest,
     Exclusion,
-    FeatureStatus,
     ModelVersion,
     Option,
     PolicyKind,
@@ -129,6 +128,7 @@ class Decision:
 
     candidates: in the order of the inputs' entrants; `winner` is the position of the one that decided.
     drawn: the action drawn. timezone: the zone that the guardrails went by; empty if unknown.
+    global_holdout: whether the customer is in the contact policy's holdout, which no program may contact.
     """
 
     candidates: tuple[Candidate, ...]
@@ -138,6 +138,7 @@ class Decision:
     reservation: Reservation | None
     trainable: bool
     timezone: str
+    global_holdout: bool
 
     @property
     def decided(self) -> Candidate:
@@ -149,14 +150,17 @@ class Decision:
 class _Proposal:
     """One program's part, as it takes shape.
 
+    in_audience: whether the program is offered to the customer; the same whatever the customer's group.
     offered: the feasible actions that the model could choose among, before a baseline is served instead of them.
     asked: the model that anything here depends on, be it that its answer was rejected; without it there is no replay.
     """
 
     entrant: Entrant
     group: Group
+    group_from: str
     live: Values
     variables: RuleVariables
+    in_audience: bool
     guardrails: Guardrails | None
     offered: list[Feasible]
     exclusions: list[Exclusion]
@@ -220,6 +224,7 @@ def decide(inputs: Inputs, rules: Rules, models: Mapping[str, Scorer | None], dr
         reservation=_reservation(chosen) if chosen else None,
         trainable=decided.policy in (PolicyKind.MODEL, PolicyKind.UNIFORM),
         timezone=decided.guardrails.zone_name if decided.guardrails else "",
+        global_holdout=decided.group_from == GLOBAL_HOLDOUT,
     )
 
 
@@ -235,39 +240,36 @@ def recheck(inputs: Inputs, program: str, action: Action) -> Exclusion | None:
 
 def _shrunk(inputs: Inputs, entrant: Entrant, rules: Rules, model: Scorer | None) -> _Proposal:
     request, program = inputs.request, entrant.program
-    group, _ = assign(request.customer_id, program.groups, inputs.policy.holdout, request.pinned_group)
+    group, group_from = assign(request.customer_id, program.groups, inputs.policy.holdout, request.pinned_group)
     live = live_values(program, inputs.state, inputs.now_ms)
     variables = RuleVariables.of(entrant.features.values, live, request.context, entrant.features.unread)
-    degradations = _feature_degradations(entrant.features)
+    degradations = feature_degradations(entrant.features)
+    degraded = unserved(program, entrant.features)
+    # Asked of holdouts too: groups are compared over the customers whom the program is for, in whichever group.
+    elsewhere = None if degraded else not_offered(program, rules, variables, inputs.now_ms)
     guardrails = None
+    offered: list[Feasible] = []
     if why := withheld(group, program, entrant.features):
-        offered: list[Feasible] = []
         exclusions = [Exclusion(a.id, why) for a in program.actions]
     else:
         guardrails = inputs.guardrails(entrant)
-        offered, exclusions = shrink(program, request.channels, rules, variables, guardrails, inputs.now_ms)
-    return _Proposal(entrant, group, live, variables, guardrails, offered, exclusions, degradations, model)
-
-
-def _feature_degradations(features: ServedFeatures) -> list[Reason]:
-    degradations = []
-    if features.status is not FeatureStatus.SERVED:
-        degradations.append(Reason.FEATURES_MISSING)
-    if features.stale_views:
-        degradations.append(Reason.FEATURES_STALE)
-    return degradations
-
-
-def withheld(group: Group, program: Program, features: ServedFeatures) -> Reason | None:
-    """Why nothing at all may be offered, before any action is looked at."""
-    degradations = _feature_degradations(features)
-    if group is Group.HOLDOUT:
-        return Reason.HOLDOUT
-    if Reason.FEATURES_MISSING in degradations and program.features_missing is WhenFeaturesMissing.NO_ACTION:
-        return Reason.FEATURES_MISSING
-    if Reason.FEATURES_STALE in degradations and program.require_fresh:
-        return Reason.FEATURES_STALE
-    return None
+        if elsewhere:
+            exclusions = [Exclusion(a.id, *elsewhere) for a in program.actions]
+        else:
+            offered, exclusions = split(program.actions, request.channels, rules, variables, guardrails, inputs.now_ms)
+    return _Proposal(
+        entrant=entrant,
+        group=group,
+        group_from=group_from,
+        live=live,
+        variables=variables,
+        in_audience=not degraded and not elsewhere,
+        guardrails=guardrails,
+        offered=offered,
+        exclusions=exclusions,
+        degradations=degradations,
+        model=model,
+    )
 
 
 def _score(inputs: Inputs, proposal: _Proposal) -> None:
@@ -400,6 +402,7 @@ def _candidate(proposal: _Proposal, probability: float) -> Candidate:
         exclusions=tuple(proposal.exclusions),
         degradations=tuple(proposal.degradations),
         encoding_digest=proposal.digest,
+        in_audience=proposal.in_audience,
     )
 
 

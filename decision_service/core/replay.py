@@ -61,6 +61,8 @@ def record_of(
         timezone=decision.timezone,
         budget_levels=inputs.budget_levels,
         ledger_id=ledger_id,
+        in_audience=decided.in_audience,
+        global_holdout=decision.global_holdout,
     )
 
 
@@ -77,13 +79,14 @@ def inputs_of(record: DecisionRecord, programs: Mapping[str, Program], policy: C
 
 
 def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
-    """Field by field, without tolerance. A lost race is compared up to its draw: what came after is not replayable."""
-    differences = _differences(
-        "", {"program": record.program, "drawn": record.drawn}, {"program": again.decided.program, "drawn": again.drawn}
-    )
+    """Field by field, without tolerance. A lost race is compared up to its draw: what came after is not replayable.
+    What a record of an earlier release does not have is not compared."""
+    logged_whole = {"program": record.program, "drawn": record.drawn, "global_holdout": record.global_holdout}
+    recomputed_whole = {"program": again.decided.program, "drawn": again.drawn, "global_holdout": again.global_holdout}
+    differences = _differences("", _logged(logged_whole), recomputed_whole)
     for logged, recomputed in zip(record.candidates, again.candidates, strict=True):
         prefix = f"{logged.program}." if record.others else ""
-        differences += _differences(prefix, _outputs(logged), _outputs(recomputed))
+        differences += _differences(prefix, _logged(_outputs(logged)), _outputs(recomputed))
     if record.chosen == record.drawn:
         differences += _differences("", {"reservation": record.reservation}, {"reservation": again.reservation})
     return ReplayResult(not differences, tuple(differences))
@@ -92,6 +95,14 @@ def compare(record: DecisionRecord, again: Decision) -> ReplayResult:
 def _outputs(candidate: Candidate) -> dict[str, object]:
     values = {field.name: getattr(candidate, field.name) for field in fields(candidate)}
     return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
+
+
+_NOT_ALWAYS_LOGGED = frozenset({"in_audience", "global_holdout"})
+"""None in records of an earlier release."""
+
+
+def _logged(values: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None or name not in _NOT_ALWAYS_LOGGED}
 
 
 def _differences(prefix: str, logged: Mapping[str, object], recomputed: Mapping[str, object]) -> list[str]:

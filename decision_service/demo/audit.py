@@ -1,7 +1,12 @@
-"""What the groups of a simulation earned, and what an oracle that knows the customers' tastes would have."""
+"""What the groups of a simulation brought, and what an oracle that knows the customers' tastes would have.
+
+Groups are compared per customer (`warehouse.comparison`). Per decision, by the program that decided, is how learning
+goes from week to week; it is no comparison of groups.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +16,7 @@ from decision_service.application.ports import Warehouse
 from decision_service.core.estimation.ope import Interval, mean_interval
 from decision_service.core.model.program import Action, Group
 from decision_service.demo.response import Truth, best_reward, expected_reward
+from decision_service.warehouse.comparison import Comparison, compare_groups
 
 EARNED = """
 SELECT d.decision_id, d.customer_id, d.program, d."group", d.action, d.actions, d.decided_at_ms, r.reward
@@ -55,6 +61,34 @@ def earned(
                 expected=expected_reward(program, row["action"], actions[program][row["action"]].channel, truth),
             )
         )
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What the customers of one program brought, group by group, and what they would have with an oracle.
+
+    oracle: per TREATMENT customer, had each decision that the program made for her been the best of its feasible
+    actions, and all else the same; nan without TREATMENT.
+    """
+
+    comparison: Comparison
+    oracle: float
+
+
+def brought(warehouse: Warehouse, decisions: Sequence[Earned], since_ms: int = 0) -> list[Brought]:
+    """Of each program, from `since_ms` on; `decisions` are all that matured."""
+    found = []
+    for comparison in compare_groups(warehouse, since_ms=since_ms):
+        treated, oracle = comparison.group(Group.TREATMENT), math.nan
+        if treated is not None:
+            missed = sum(
+                d.best - d.expected
+                for d in decisions
+                if (d.program, d.group) == (comparison.program, Group.TREATMENT) and d.decided_at_ms >= since_ms
+            )
+            oracle = treated.reward.mean + missed / treated.customers
+        found.append(Brought(comparison, oracle))
     return found
 
 

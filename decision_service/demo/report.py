@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from decision_service.core.estimation.intervals import Interval
+from decision_service.warehouse.comparison import GROUPS, QUESTIONS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from decision_service.audit import Report
+    from decision_service.demo.audit import Brought
     from decision_service.demo.guardrails import AtWork
 
 PROPOSALS = Path(__file__).parent / "proposals"
@@ -23,7 +25,10 @@ PROPOSALS = Path(__file__).parent / "proposals"
 
 @dataclass(frozen=True, slots=True)
 class GroupTable:
-    """Mean reward per decision by group, over some decisions, and what an oracle had earned on TREATMENT's."""
+    """Mean reward per decision by group, over some decisions, and what an oracle had earned on TREATMENT's.
+
+    It tells how learning goes. A decision is booked on the program that made it, so this compares no groups.
+    """
 
     title: str
     groups: Mapping[str, Interval]
@@ -45,15 +50,14 @@ class ModelOutcome:
 class DemoResult:
     """The end of a demo.
 
-    whole: all matured decisions. recent: those of the last quarter of the period. programs: each program's.
-    weeks: week by week, the mean reward of TREATMENT and RANDOM_CONTROL and the oracle's.
+    whole: what each program's customers brought, over the whole period. recent: in its last quarter.
+    weeks: week by week, per decision, the mean reward of TREATMENT and RANDOM_CONTROL and the oracle's.
     guardrails: what they did. audit: of the whole warehouse. an_id, a_customer: a decision worth explaining, and whose
     it is; empty without one. simulate_from: a day from which on a simulation has enough to say.
     """
 
-    whole: GroupTable
-    recent: GroupTable
-    programs: Sequence[GroupTable]
+    whole: Sequence[Brought]
+    recent: Sequence[Brought]
     weeks: Sequence[GroupTable]
     guardrails: AtWork
     audit: Report
@@ -94,10 +98,8 @@ class DemoResult:
         """The JSON object that `nba demo --json` ends with."""
         return {
             "decisions": self.decisions,
-            "groups": _groups_json(self.whole),
-            "oracle": _number(self.whole.oracle),
-            "recent": {"groups": _groups_json(self.recent), "oracle": _number(self.recent.oracle)},
-            "programs": {t.title: {"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.programs},
+            "programs": _brought_json(self.whole),
+            "recent": _brought_json(self.recent),
             "weeks": [{"groups": _groups_json(t), "oracle": _number(t.oracle)} for t in self.weeks],
             "guardrails": asdict(self.guardrails),
             "audit": {s.name: {"checked": s.checked, "violations": s.violations} for s in self.audit.sections},
@@ -120,7 +122,9 @@ def render(result: DemoResult) -> RenderableType:
     from decision_service.audit import render as audited
 
     return Group(
-        _groups_table(result),
+        _brought_table("Reward per customer, whole period (95 % interval)", result.whole),
+        "",
+        _brought_table("The same in the last quarter", result.recent),
         "",
         _weeks_table(result.weeks),
         "",
@@ -146,6 +150,7 @@ def next_commands(result: DemoResult) -> list[str]:
     proposal = shlex.quote(_beside(str(PROPOSALS / "win_back.yaml")))
     lines = [
         "Where to look next",
+        f"  nba results --home {home}",
         f"  nba simulate -f {proposal} --home {home} --from {result.simulate_from}",
         f"  nba audit --home {home}",
         f"  mlflow ui --backend-store-uri {result.tracking_uri}",
@@ -207,25 +212,36 @@ def _competed(guardrails: AtWork) -> list[str]:
     return ["", f"Programs competed in {total:,} requests that named several. The winners: {won}."]
 
 
-def _groups_table(result: DemoResult) -> RenderableType:
+def _brought_table(title: str, programs: Sequence[Brought]) -> RenderableType:
     from rich.table import Table
 
-    table = Table(title="Mean reward per decision (95 % interval)", title_justify="left", header_style="bold")
+    table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("group")
-    shown = [("whole period", result.whole), ("last quarter", result.recent), *((t.title, t) for t in result.programs)]
-    for title, _ in shown:
-        table.add_column(title, justify="right")
-    for name in result.whole.groups:
-        table.add_row(name, *(_interval(part.groups.get(name)) for _, part in shown))
+    compared = [brought.comparison for brought in programs]
+    for comparison in compared:
+        table.add_column(comparison.program, justify="right")
+    for name in GROUPS:
+        of_each = [comparison.group(name) for comparison in compared]
+        if any(of_each):
+            table.add_row(name, *(_interval(group.reward if group else None) for group in of_each))
     table.add_section()
-    table.add_row("oracle, on TREATMENT's", *(f"{part.oracle:.3f}" for _, part in shown))
+    for pair in QUESTIONS:
+        differences = [c.difference(*pair) for c in compared]
+        if any(differences):
+            table.add_row(f"{pair[0]} − {pair[1]}", *(_interval(d.reward if d else None) for d in differences))
+    table.add_section()
+    table.add_row("oracle, for TREATMENT", *(f"{brought.oracle:.3f}" for brought in programs))
     return table
 
 
 def _weeks_table(weeks: Sequence[GroupTable]) -> RenderableType:
     from rich.table import Table
 
-    table = Table(title="Week by week", title_justify="left", header_style="bold")
+    table = Table(
+        title="Week by week, per decision: how learning goes, no comparison of groups",
+        title_justify="left",
+        header_style="bold",
+    )
     table.add_column("")
     for week in weeks:
         table.add_column(week.title, justify="right")
@@ -248,6 +264,10 @@ def _models_table(models: Iterable[ModelOutcome]) -> RenderableType:
 
 def _interval(value: Interval | None) -> str:
     return "–" if value is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def _brought_json(programs: Sequence[Brought]) -> dict[str, object]:
+    return {b.comparison.program: {**b.comparison.to_json(), "oracle": _number(b.oracle)} for b in programs}
 
 
 def _groups_json(table: GroupTable) -> dict[str, object]:

@@ -113,11 +113,9 @@ def _audit(sandbox: Sandbox, runner: JourneyRunner, config: RetailerConfig, star
     decisions = audit.earned(sandbox.warehouse, actions, runner.truths)
     weeks = -(-config.days // 7)
     an_id, a_customer = worth_explaining(sandbox.warehouse)
-    recent_ms = config.at(config.days * 0.75)
     return DemoResult(
-        whole=_table("whole period", decisions),
-        recent=_table("last quarter", [d for d in decisions if d.decided_at_ms >= recent_ms]),
-        programs=[_table(name, [d for d in decisions if d.program == name]) for name in sorted(actions)],
+        whole=audit.brought(sandbox.warehouse, decisions),
+        recent=audit.brought(sandbox.warehouse, decisions, round(config.at(config.days * 0.75))),
         weeks=[
             _table(str(week + 1), [d for d in decisions if (d.decided_at_ms - config.start_ms) // (7 * DAY_MS) == week])
             for week in range(weeks)

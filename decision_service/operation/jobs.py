@@ -82,14 +82,19 @@ def load(settings: Settings) -> dict[str, int]:
 
 
 def join(settings: Settings) -> dict[str, Any]:
-    """Outcomes → rewards, under the programs published; these go to the warehouse too, for those who ask it."""
+    """Outcomes → rewards, and customers → assignments, under the programs published; these go to the warehouse too, for
+    those who ask it."""
     from decision_service.warehouse.versions import copy_versions
+    from training.assignments import record_assignments, record_reward_weights
     from training.join import join_outcomes
 
     policies, warehouse = bootstrap.open_policies(settings), bootstrap.open_warehouse(settings)
     programs = policies.current().programs
     copy_versions(policies, bootstrap.open_installation(settings).claim(), warehouse)
-    return asdict(join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms()))
+    with _alone(settings, "join"):
+        joined = join_outcomes(warehouse, programs, clock_from(settings.clock).now_ms())
+        record_reward_weights(warehouse, programs)
+        return {**asdict(joined), **asdict(record_assignments(warehouse))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,7 @@ def train(settings: Settings, program: str = "", plan: Plan | None = None) -> di
 
     chosen = _chosen(settings, program)
     reports: dict[str, dict[str, object]] = {}
-    with _alone(settings):
+    with _alone(settings, "promotion"):
         parts = _learning(settings)
         versions = _versions(settings, parts.warehouse, parts.policies)
         for name, one in chosen.items():
@@ -163,10 +168,10 @@ def _schema(features: RefreshableSource, program: Program) -> Mapping[str, Value
 
 
 @contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One at a time changes which model serves; the system frees the lock however its holder ends."""
+def _alone(settings: Settings, job: str) -> Iterator[None]:
+    """One at a time does the job in this home; the system frees the lock however its holder ends."""
     settings.home.mkdir(parents=True, exist_ok=True)
-    with (settings.home / "promotion.lock").open("w") as lock:
+    with (settings.home / f"{job}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -176,7 +181,7 @@ def promote(settings: Settings, program: str, version: int, author: str) -> dict
     from training import promote as ledger
 
     _chosen(settings, program)
-    with _alone(settings):
+    with _alone(settings, "promotion"):
         parts = _learning(settings)
         entry = ledger.promote(
             parts.warehouse,
@@ -196,7 +201,7 @@ def rollback(settings: Settings, program: str, to_version: int | None, author: s
     from training import promote as ledger
 
     _chosen(settings, program)
-    with _alone(settings):
+    with _alone(settings, "promotion"):
         parts = _learning(settings)
         entry = ledger.rollback(
             parts.warehouse,

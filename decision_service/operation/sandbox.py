@@ -32,6 +32,7 @@ PARTS = (
     "clock",
     "supervisor.lock",
     "promotion.lock",
+    "join.lock",
     "mlflow.db",
     "mlflow.db-wal",
     "mlflow.db-shm",

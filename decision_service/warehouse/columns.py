@@ -13,7 +13,7 @@ from decision_service.core.model.values import Value, Values
 
 STRING, INT, FLOAT, BOOL, BINARY = pa.string(), pa.int64(), pa.float64(), pa.bool_(), pa.binary()
 TIMESTAMP = pa.timestamp("us", tz="UTC")
-STRINGS, FLOATS = pa.list_(pa.string()), pa.list_(pa.float64())
+STRINGS, FLOATS, BOOLS = pa.list_(pa.string()), pa.list_(pa.float64()), pa.list_(pa.bool_())
 EXCLUSIONS = pa.list_(pa.struct([("action", STRING), ("reason", STRING), ("detail", STRING)]))
 TOKENS = pa.list_(pa.struct([("budget", STRING), ("period", STRING), ("amount", INT)]))
 OTHERS = pa.list_(

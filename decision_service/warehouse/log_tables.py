@@ -19,6 +19,7 @@ from decision_service.core.model.sending import Confirmation, Preference
 from decision_service.warehouse.columns import (
     BINARY,
     BOOL,
+    BOOLS,
     EXCLUSIONS,
     FLOAT,
     FLOATS,
@@ -145,6 +146,9 @@ DECISIONS = Table(
         _decision("tokens", TOKENS, "What the reservation took from budgets (`PROGRAM/ID`, or `/ID` for the contact policy's): contacts, or millionths of the currency.", _tokens),
         _decision("budget_levels_json", STRING, "What was taken of budgets when they were read, by `BUDGET@PERIOD`, absent where nothing: JSON object.", lambda r: to_json.encode(dict(r.budget_levels))),
         _decision("others", OTHERS, "The programs that competed and did not decide, each with its probability to, the score of its best action, and its group.", _others),
+        _decision("in_audience", BOOL, "Whether `program` was offered to this customer, whatever the group; null in rows of releases that did not log it.", lambda r: r.in_audience),
+        _decision("others_in_audience", BOOLS, "The same of the programs in `others`, in their order.", lambda r: [other.in_audience for other in r.others]),
+        _decision("global_holdout", BOOL, "Whether the customer is in the contact policy's holdout, which no program may contact; null in rows of releases that did not log it.", lambda r: r.global_holdout),
         _decision("degradations", STRINGS, "Reason codes of what was particular about the answer.", lambda r: [reason.value for reason in r.degradations]),
         _decision("trainable", BOOL, "Whether the logged probability is that of `action`; not where it was lost in a race, which is learned from as `drawn`.", lambda r: r.trainable),
         _decision("encoding_digest", STRING, "Digest of the model's input text; empty without a model.", lambda r: r.encoding_digest),

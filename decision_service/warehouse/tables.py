@@ -41,6 +41,37 @@ REWARDS = Table(
     ),
 )  # fmt: skip
 
+ASSIGNMENTS = Table(
+    "assignments",
+    "One row per customer that a program was ever for: the group in which she then was, for good. Program `*` is the "
+    "service as a whole. Groups are compared over these rows, by intention to treat. Written by `nba join`.",
+    ("program", "customer_id"),
+    (
+        Column("program", STRING, "The program; `*` for whichever was first."),
+        Column("customer_id", STRING, "The customer."),
+        Column("group", STRING, "Her group then: TREATMENT, RANDOM_CONTROL, BUSINESS_AS_USUAL or HOLDOUT; quote the name in SQL. Of `*`: GLOBAL_HOLDOUT or NOT_HELD_OUT; null where that was not logged."),
+        Column("global_holdout", BOOL, "Whether she was in the contact policy's holdout, which no program may contact; null where that was not logged."),
+        Column("first_exposed_at", TIMESTAMP, "Her first exposure: when a request first named the program while she was in its audience, whichever program then decided."),
+        Column("first_exposed_at_ms", INT, "The same as a number.", "UTC epoch ms"),
+        Column("decision_id", STRING, "The decision of that request."),
+        Column("program_version", INT, "The program's version in it; null for `*`."),
+        Column("ledger_id", STRING, "The ledger whose version it is; null: of a release that gave ledgers no id."),
+    ),
+)  # fmt: skip
+
+REWARD_WEIGHTS = Table(
+    "reward_weights",
+    "What each program's reward counts, by the definition in force, so that views are plain SQL. Written by `nba join`.",
+    ("program", "outcome"),
+    (
+        Column("program", STRING, "The program."),
+        Column("reward_version", STRING, "Version of its reward definition."),
+        Column("outcome", STRING, "Name of an outcome."),
+        Column("weight", FLOAT, "What one of it is worth, or one unit of its value.", "reward"),
+        Column("use_value", BOOL, "Whether the weight multiplies the outcome's value."),
+    ),
+)  # fmt: skip
+
 PROMOTIONS = Table(
     "promotions",
     "Append-only ledger of what became of every candidate model, and of rollbacks.",
@@ -156,8 +187,20 @@ LOAD_PROGRESS = Table(
     ),
 )
 
+ASSIGNMENT_STATE = Table(
+    "assignment_state",
+    "Up to where decisions are in `assignments`; of no interest to reports.",
+    ("log_shard",),
+    (
+        Column("log_shard", INT, "Log stream."),
+        Column("log_sequence", INT, "Last position in it that was looked at."),
+    ),
+)
+
 JOB_TABLES = (
     REWARDS,
+    ASSIGNMENTS,
+    REWARD_WEIGHTS,
     PROMOTIONS,
     PROGRAM_VERSIONS,
     CONTACT_POLICY_VERSIONS,
@@ -165,6 +208,7 @@ JOB_TABLES = (
     SEGMENT_MEMBERSHIP,
     JOIN_STATE,
     LOAD_PROGRESS,
+    ASSIGNMENT_STATE,
 )
 TABLES: Mapping[str, Table] = {table.name: table for table in (*LOG_TABLES.values(), *JOB_TABLES)}
 

@@ -18,7 +18,8 @@ class View:
 
 DECISION_FACTS = View(
     "decision_facts",
-    "One row per decision, with its latest activation and its reward under the program's current reward version.",
+    "One row per decision, with its latest activation and its reward under the program's current reward version. No "
+    "comparison of groups: a customer is here under the program that decided, which is no matter of chance.",
     {
         "decision_id": "Id of the decision.",
         "customer_id": "The customer decided on.",
@@ -34,16 +35,16 @@ DECISION_FACTS = View(
         "probability": "P(the service chose this action) over the actions of all programs asked, 0–1.",
         "predicted_reward": "The model's estimate, in units of reward.",
         "n_feasible": "Feasible actions, NO_ACTION included.",
-        "trainable": "Whether the logged probability is that of the action.",
+        "trainable": "Whether the logged probability is that of the action; not where it was lost in a race.",
         "activated": "Latest activation status; null if none was reported. SENT, DELIVERED and BOUNCED were sent.",
         "activated_at": "When it was sent, delivered, bounced, failed or skipped (UTC).",
         "reward_version": "Version of the reward definition; null before the first join.",
         "reward": "What the bandit learns.",
         "reward_with_late": "The same with late outcomes.",
-        "matured": "Whether the reward window has passed; false before the first join.",
+        "matured": "Whether the reward is final; false before the first join.",
         "n_outcomes": "Outcomes in the reward.",
         "n_late": "Outcomes left out as late.",
-        "learnable": "Trainable, matured, really sent and not bounced; false before the first join.",
+        "learnable": "Drawn at random, and matured; false before the first join.",
     },
     """
     SELECT
@@ -92,20 +93,212 @@ EXCLUSION_FACTS = View(
     """,
 )
 
+CANDIDATE_FACTS = View(
+    "candidate_facts",
+    "One row per decision and program that took part in it.",
+    {
+        "decision_id": "The decision.",
+        "customer_id": "Its customer.",
+        "program": "The program.",
+        "program_version": "Its published version.",
+        "group": "The customer's group in it: TREATMENT, RANDOM_CONTROL, BUSINESS_AS_USUAL or HOLDOUT.",
+        "global_holdout": "Whether no program may contact the customer; null where that was not logged.",
+        "in_audience": "Whether the program was offered to the customer, whatever the group; null where not logged.",
+        "decided": "Whether it was the one that decided.",
+        "decided_at": "When it was decided (UTC).",
+    },
+    """
+    SELECT
+        decision_id, customer_id, program, program_version, "group", global_holdout, in_audience, TRUE AS decided,
+        decided_at
+    FROM decisions
+    UNION ALL
+    SELECT
+        decision_id, customer_id, other.program, other.program_version, other."group", global_holdout, in_audience,
+        FALSE, decided_at
+    FROM (
+        SELECT
+            decision_id, customer_id, global_holdout, decided_at,
+            unnest(others) AS other, unnest(others_in_audience) AS in_audience
+        FROM decisions
+    ) AS lost
+    """,
+)
+
+COMPARED_CUSTOMERS = View(
+    "compared_customers",
+    "The customers whom groups are compared over: of each program with a reward those of `assignments` outside the "
+    "global holdout, in their group of it. Where there is a global holdout, also all customers of the service, as "
+    "GLOBAL_HOLDOUT and NOT_HELD_OUT, from their first exposure to any program: contacts by other programs may lead "
+    "into the audience of this one, so that who was exposed to it would not compare.",
+    {
+        "program": "Name of the program.",
+        "group": "Her group; GLOBAL_HOLDOUT or NOT_HELD_OUT in the comparison of the whole service.",
+        "customer_id": "The customer.",
+        "first_exposed_at": "From when her outcomes count (UTC).",
+        "first_exposed_at_ms": "The same as UTC epoch milliseconds.",
+    },
+    """
+    SELECT program, "group", customer_id, first_exposed_at, first_exposed_at_ms
+    FROM assignments
+    WHERE
+        program IN (SELECT program FROM reward_weights)
+        AND global_holdout IS DISTINCT FROM TRUE
+    UNION ALL
+    SELECT rewarded.program, a."group", a.customer_id, a.first_exposed_at, a.first_exposed_at_ms
+    FROM (SELECT DISTINCT program FROM reward_weights) AS rewarded
+    CROSS JOIN assignments AS a
+    WHERE
+        a.program = '*' AND a."group" IS NOT NULL
+        AND EXISTS (SELECT 1 FROM assignments WHERE program = '*' AND global_holdout)
+    """,
+)
+
+COMPARED_OUTCOMES = View(
+    "compared_outcomes",
+    "One row per customer of `compared_customers` and outcome of hers that the program's reward counts and that "
+    "occurred after her first exposure, whether anything was sent or not. Each outcome once, however often it was "
+    "logged.",
+    {
+        "program": "Name of the program.",
+        "group": "The customer's group, as in `compared_customers`.",
+        "customer_id": "The customer.",
+        "outcome": "Name of the outcome.",
+        "occurred_at": "When it happened (UTC).",
+        "occurred_at_ms": "The same as UTC epoch milliseconds.",
+        "reward": "What the reward definition in force counts for it, in units of reward; neither aggregated nor "
+        "clipped.",
+    },
+    """
+    SELECT
+        c.program, c."group", c.customer_id, w.outcome, o.occurred_at, o.occurred_at_ms,
+        w.weight * CASE WHEN w.use_value THEN o.value ELSE 1 END AS reward
+    FROM compared_customers AS c
+    JOIN reward_weights AS w ON w.program = c.program
+    JOIN (
+        SELECT customer_id, name, occurred_at, occurred_at_ms, value
+        FROM outcomes
+        QUALIFY row_number() OVER (
+            PARTITION BY customer_id, outcome_id, name, channel ORDER BY log_shard, log_sequence
+        ) = 1
+    ) AS o ON o.customer_id = c.customer_id AND o.name = w.outcome
+    WHERE o.occurred_at_ms >= c.first_exposed_at_ms
+    """,
+)
+
+CUSTOMER_RESULTS = View(
+    "customer_results",
+    "One row per customer of `compared_customers`: what she brought since her first exposure. The unit in which groups "
+    "are compared.",
+    {
+        "program": "Name of the program.",
+        "group": "Her group, as in `compared_customers`.",
+        "customer_id": "The customer.",
+        "first_exposed_at": "From when her outcomes count (UTC).",
+        "reward": "Sum over her outcomes since then, in units of the program's reward; 0 without any.",
+        "n_outcomes": "How many they are.",
+    },
+    """
+    SELECT
+        c.program, c."group", c.customer_id, c.first_exposed_at,
+        coalesce(t.reward, 0) AS reward, coalesce(t.n_outcomes, 0) AS n_outcomes
+    FROM compared_customers AS c
+    LEFT JOIN (
+        SELECT program, "group", customer_id, sum(reward) AS reward, count(*) AS n_outcomes
+        FROM compared_outcomes
+        GROUP BY ALL
+    ) AS t ON t.program = c.program AND t."group" = c."group" AND t.customer_id = c.customer_id
+    """,
+)
+
+GROUP_RESULTS = View(
+    "group_results",
+    "One row per program and group: what its customers brought since their first exposure. `nba results` shows it with "
+    "the differences and their intervals.",
+    {
+        "program": "Name of the program.",
+        "group": "The group, as in `compared_customers`.",
+        "customers": "Customers who were ever exposed.",
+        "customers_with_outcome": "Of these, those with an outcome since.",
+        "outcomes": "Outcomes since.",
+        "mean_reward": "Reward per customer.",
+        "standard_error": "Of `mean_reward`; null for a single customer. That of a difference of two groups is the "
+        "root of the sum of their squares.",
+    },
+    """
+    SELECT
+        program, "group",
+        count(*) AS customers,
+        count(*) FILTER (n_outcomes > 0) AS customers_with_outcome,
+        CAST(sum(n_outcomes) AS BIGINT) AS outcomes,
+        avg(reward) AS mean_reward,
+        stddev_samp(reward) / sqrt(count(*)) AS standard_error
+    FROM customer_results
+    GROUP BY ALL
+    """,
+)
+
 DAILY_RESULTS = View(
     "daily_results",
-    "One row per UTC day, program, group and action: volumes and mean reward of matured decisions.",
+    "One row per UTC day, program and group: what the customers exposed by the end of that day brought on it. Days on "
+    "which nobody of the program was new and nothing happened are left out.",
+    {
+        "day": "UTC day.",
+        "program": "Name of the program.",
+        "group": "The group, as in `compared_customers`.",
+        "customers": "Customers exposed by the end of the day.",
+        "outcomes": "Outcomes of theirs on the day, after their first exposure.",
+        "reward": "Their sum, in units of the program's reward.",
+        "reward_per_customer": "The same per customer exposed.",
+    },
+    """
+    WITH
+    exposed AS (
+        SELECT program, "group", CAST(first_exposed_at AS DATE) AS day, count(*) AS customers
+        FROM compared_customers
+        GROUP BY ALL
+    ),
+    brought AS (
+        SELECT program, "group", CAST(occurred_at AS DATE) AS day, count(*) AS n_outcomes, sum(reward) AS reward
+        FROM compared_outcomes
+        GROUP BY ALL
+    ),
+    calendar AS (
+        SELECT days.program, days.day, of_program."group"
+        FROM (SELECT program, day FROM exposed UNION SELECT program, day FROM brought) AS days
+        JOIN (SELECT DISTINCT program, "group" FROM exposed) AS of_program ON of_program.program = days.program
+    ),
+    daily AS (
+        SELECT
+            c.day, c.program, c."group",
+            CAST(sum(coalesce(e.customers, 0)) OVER (
+                PARTITION BY c.program, c."group" ORDER BY c.day
+            ) AS BIGINT) AS customers,
+            coalesce(b.n_outcomes, 0) AS n_outcomes, coalesce(b.reward, 0) AS reward
+        FROM calendar AS c
+        LEFT JOIN exposed AS e ON e.program = c.program AND e."group" = c."group" AND e.day = c.day
+        LEFT JOIN brought AS b ON b.program = c.program AND b."group" = c."group" AND b.day = c.day
+    )
+    SELECT
+        day, program, "group", customers, n_outcomes AS outcomes, reward, reward / customers AS reward_per_customer
+    FROM daily
+    WHERE customers > 0
+    """,
+)
+
+DAILY_VOLUMES = View(
+    "daily_volumes",
+    "One row per UTC day, program that decided, group and action: how many. No comparison of groups: customers whom "
+    "another program decided for are missing from it.",
     {
         "day": "UTC day of the decision.",
-        "program": "Name of the program.",
-        "group": "The customers' group.",
+        "program": "The program that decided.",
+        "group": "The customers' group in it.",
         "action": "Chosen action, or NO_ACTION.",
         "decisions": "Decisions.",
         "sent": "Decisions reported as sent, whatever became of the message.",
         "bounced": "Of these, messages whose delivery failed.",
         "matured": "Decisions whose reward window has passed.",
-        "rewarded": "Matured decisions with at least one outcome in the reward.",
-        "mean_reward": "Mean reward of matured decisions, whether sent or not; null without any.",
     },
     """
     SELECT
@@ -113,12 +306,23 @@ DAILY_RESULTS = View(
         count(*) AS decisions,
         count(*) FILTER (activated IN ('SENT', 'DELIVERED', 'BOUNCED')) AS sent,
         count(*) FILTER (activated = 'BOUNCED') AS bounced,
-        count(*) FILTER (matured) AS matured,
-        count(*) FILTER (matured AND n_outcomes > 0) AS rewarded,
-        avg(reward) FILTER (matured) AS mean_reward
+        count(*) FILTER (matured) AS matured
     FROM decision_facts
     GROUP BY ALL
     """,
 )
 
-VIEWS: Mapping[str, View] = {view.name: view for view in (DECISION_FACTS, EXCLUSION_FACTS, DAILY_RESULTS)}
+VIEWS: Mapping[str, View] = {
+    view.name: view
+    for view in (
+        DECISION_FACTS,
+        EXCLUSION_FACTS,
+        CANDIDATE_FACTS,
+        COMPARED_CUSTOMERS,
+        COMPARED_OUTCOMES,
+        CUSTOMER_RESULTS,
+        GROUP_RESULTS,
+        DAILY_RESULTS,
+        DAILY_VOLUMES,
+    )
+}

@@ -143,7 +143,7 @@ def test_checkpoints_keep_the_log_short_and_the_positions(tmp_path: Path) -> Non
 
 ADDED = [
     "programs", "program_probability", "send_planned_at", "send_planned_at_ms", "timezone", "tokens",
-    "budget_levels_json", "others",
+    "budget_levels_json", "others", "in_audience", "others_in_audience", "global_holdout",
 ]  # fmt: skip
 
 
@@ -160,6 +160,7 @@ def test_a_folder_of_the_release_before_gains_the_new_columns(tmp_path: Path) ->
     old = {"decision_id": "d1", "programs": None, "tokens": None, "others": None, "timezone": None}
     assert lake.query(sql).to_pylist() == [old]
     assert lake.query("SELECT decision_id FROM decision_facts").num_rows == 1
+    assert lake.query("SELECT in_audience FROM candidate_facts").to_pylist() == [{"in_audience": None}]
     assert lake.load(EntryKind.DECISIONS, [*one(1), *one(2)]) == 1
     new = {"decision_id": "d2", "programs": ["spring"], "tokens": [], "others": [], "timezone": ""}
     assert lake.query(sql).to_pylist() == [old, new]

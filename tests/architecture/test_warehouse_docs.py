@@ -6,10 +6,15 @@ import re
 
 import pytest
 
+from decision_service.adapters.memory.warehouse import MemoryWarehouse
+from decision_service.core.model.program import Group
+from decision_service.warehouse.comparison import compare_groups
 from decision_service.warehouse.log_tables import LOG_TABLES
 from decision_service.warehouse.tables import TABLES
 from decision_service.warehouse.views import VIEWS
 from docs.warehouse import PAGE, page
+from tests.support.logged import T0, outcome
+from tests.warehouse.test_comparison import exposed, fill
 
 
 def test_the_page_is_up_to_date() -> None:
@@ -37,4 +42,30 @@ def test_log_tables_say_how_rows_are_made() -> None:
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_enumerate_their_columns(name: str) -> None:
     """No view selects *, so that a new column never changes what a report sees."""
-    assert not re.search(r"(?<!count\()\*", VIEWS[name].sql)
+    assert not re.search(r"(\bSELECT|\bDISTINCT|,|\.)\s*\*", VIEWS[name].sql)
+
+
+def test_the_sql_of_results_is_what_the_command_computes() -> None:
+    """Both queries of the page, on a small warehouse: differences with their errors, and a period."""
+    difference, period = re.findall(r"^```sql\n(.*?)^```$", (PAGE.parent / "results.md").read_text(), re.M | re.S)
+    warehouse = MemoryWarehouse()
+    fill(
+        warehouse,
+        *(exposed(f"d{i}", f"c{i}", group=list(Group)[i % 4]) for i in range(40)),
+        *(exposed(f"g{i}", f"g{i}", group=Group.HOLDOUT, held_out=True) for i in range(5)),
+        *(outcome(f"o{i}", 1 + 10 * i, f"c{i * i % 40}") for i in range(30)),
+    )
+    [comparison] = compare_groups(warehouse)
+    rows = {(row["group"], row["against"]): row for row in warehouse.query(difference).to_pylist()}
+    assert rows.keys() == {(d.group, d.against) for d in comparison.differences}
+    for found in comparison.differences:
+        row = rows[found.group, found.against]
+        assert found.reward is not None
+        assert row["difference"] == pytest.approx(found.reward.mean)
+        assert 1.959964 * row["standard_error"] == pytest.approx(found.reward.high - found.reward.mean)
+    since_ms = T0 + 150_000
+    [comparison] = compare_groups(warehouse, since_ms=since_ms)
+    of_period = warehouse.query(period, {"since_ms": since_ms}).to_pylist()
+    assert {row["group"]: (row["customers"], row["reward"] / row["customers"]) for row in of_period} == {
+        g.group: (g.customers, pytest.approx(g.reward.mean)) for g in comparison.groups
+    }

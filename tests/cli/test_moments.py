@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from decision_service.cli.moments import moment_ms, shown
+from decision_service.cli.moments import day_ms, moment_ms, shown
 from decision_service.core.model.errors import InvalidRequest
 
 NEW_YEAR_MS = 1_798_761_600_000  # 2027-01-01T00:00Z
@@ -48,6 +48,14 @@ def test_what_is_no_time_is_told_how_to_write(text: str, fix: str) -> None:
     (violation,) = caught.value.violations
     assert violation.field == "--until"
     assert fix in violation.message
+
+
+def test_a_day_is_one_of_utc() -> None:
+    """It begins at midnight; a time is no day."""
+    assert day_ms("--since", "2027-01-01") == NEW_YEAR_MS
+    for text in ("2027-01-01T00:00Z", "1.1.2027", ""):
+        with pytest.raises(InvalidRequest, match="is not a day; write it as 2026-12-31"):
+            day_ms("--since", text)
 
 
 def test_a_time_is_shown_in_words() -> None:

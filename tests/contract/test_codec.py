@@ -97,6 +97,7 @@ candidates = st.builds(
     exclusions=exclusions,
     degradations=st.lists(st.sampled_from(Reason), max_size=2).map(tuple),
     encoding_digest=text,
+    in_audience=st.none() | st.booleans(),
 )
 records = st.builds(
     DecisionRecord,
@@ -132,6 +133,8 @@ records = st.builds(
     others=st.lists(candidates, max_size=2).map(tuple),
     timezone=text,
     budget_levels=st.dictionaries(text, int64, max_size=2),
+    in_audience=st.none() | st.booleans(),
+    global_holdout=st.none() | st.booleans(),
 )
 activations = st.builds(
     Activation,
@@ -233,7 +236,7 @@ def test_no_field_is_left_out_of_the_law() -> None:
             for inner in x.values() if isinstance(x, dict) else x:
                 look(inner)
 
-    @settings(deadline=None, max_examples=150, database=None, derandomize=True)
+    @settings(deadline=None, max_examples=1_000, database=None, derandomize=True)
     @given(st.one_of(records, activations, outcomes, events, confirmations, preferences))
     def collect(body: LogBody) -> None:
         look(body)

@@ -65,6 +65,7 @@ def test_a_decision_reads_back_as_logged(warehouse: Warehouse) -> None:
         "encoding_digest": "abc", "timings_json": '{"total":120}', "log_shard": 0, "log_sequence": 1,
         "programs": ["spring"], "program_probability": 1.0, "send_planned_at_ms": T0, "timezone": "",
         "tokens": [], "budget_levels_json": "{}", "others": [],
+        "in_audience": None, "others_in_audience": [], "global_holdout": None,
     }  # fmt: skip
 
 
@@ -72,27 +73,48 @@ def test_an_arbitrated_decision_says_who_competed(warehouse: Warehouse) -> None:
     """The probability is over the actions of all programs; losers, tokens, levels and zone have their columns."""
     plain = decision("d1")
     loser = Candidate(
-        "autumn", 4, 0.2, 1.5, Group.HOLDOUT, plain.learning_mode, plain.policy, None, plain.features, {}, (), ()
+        "autumn",
+        4,
+        0.2,
+        1.5,
+        Group.HOLDOUT,
+        plain.learning_mode,
+        plain.policy,
+        None,
+        plain.features,
+        {},
+        (),
+        (),
+        in_audience=False,
     )
     record = replace(
         plain,
         request=replace(plain.request, programs=(ALL_PROGRAMS,)),
         program_probability=0.8,
         others=(loser,),
+        in_audience=True,
+        global_holdout=False,
         timezone="Asia/Kolkata",
         budget_levels={"/mails@2026-03-10": 7},
         reservation=Reservation(T0 + 900_000, T0 + 60_000, (Token("/mails", "2026-03-10", 1),)),
     )
     warehouse.load(EntryKind.DECISIONS, entries(record))
     names = "programs, program_probability, probability, probabilities, timezone, tokens, others, send_planned_at_ms"
+    names += ", in_audience, others_in_audience, global_holdout"
     [row] = warehouse.query(f"SELECT {names}, budget_levels_json FROM decisions").to_pylist()
     assert row.pop("probability") == pytest.approx(0.6)
     assert row == {
         "programs": ["*"], "program_probability": 0.8, "probabilities": [0.75, 0.25], "timezone": "Asia/Kolkata",
         "tokens": [{"budget": "/mails", "period": "2026-03-10", "amount": 1}],
         "others": [{"program": "autumn", "program_version": 4, "probability": 0.2, "score": 1.5, "group": "HOLDOUT"}],
+        "in_audience": True, "others_in_audience": [False], "global_holdout": False,
         "send_planned_at_ms": T0 + 60_000, "budget_levels_json": '{"/mails@2026-03-10":7}',
     }  # fmt: skip
+    sql = 'SELECT program, program_version, "group", in_audience, decided FROM candidate_facts ORDER BY program'
+    assert [tuple(row.values()) for row in warehouse.query(sql).to_pylist()] == [
+        ("autumn", 4, "HOLDOUT", False, False),
+        ("spring", 3, "TREATMENT", True, True),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -269,10 +291,10 @@ def test_decision_facts_has_one_row_per_decision(warehouse: Warehouse) -> None:
         ("d1", "SENT", 0.5, True),
         ("d2", None, None, False),
     ]
-    sql = 'SELECT "group", action, decisions, sent, matured, rewarded, mean_reward FROM daily_results ORDER BY action'
+    sql = 'SELECT "group", action, decisions, sent, matured FROM daily_volumes ORDER BY action'
     assert [tuple(row.values()) for row in warehouse.query(sql).to_pylist()] == [
-        ("TREATMENT", NO_ACTION, 1, 0, 0, 0, None),
-        ("TREATMENT", "email_a", 1, 1, 1, 1, 0.5),
+        ("TREATMENT", NO_ACTION, 1, 0, 0),
+        ("TREATMENT", "email_a", 1, 1, 1),
     ]
     assert warehouse.query("SELECT action, reason FROM exclusion_facts").num_rows == 2
 
@@ -288,4 +310,4 @@ def test_what_came_after_sending_keeps_the_time_of_sending(warehouse: Warehouse,
     sql = "SELECT activated, epoch_ms(activated_at) AS at_ms FROM decision_facts ORDER BY decision_id"
     rows = [tuple(row.values()) for row in warehouse.query(sql).to_pylist()]
     assert rows == [(after, T0 + 2_000), (after, T0 + 50_000)]
-    assert column(warehouse.query("SELECT sent FROM daily_results"), "sent") == [2]
+    assert column(warehouse.query("SELECT sent FROM daily_volumes"), "sent") == [2]

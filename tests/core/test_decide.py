@@ -13,6 +13,7 @@ import pytest
 
 from decision_service.adapters.cel_rules import CelRules
 from decision_service.core.decide import Decision, Entrant, Inputs, decide, recheck
+from decision_service.core.guardrails.eligibility import RuleResult, RuleVariables
 from decision_service.core.model.customer import ALL_CHANNELS, Contact, ContactStatus, CustomerState, Suppression
 from decision_service.core.model.program import (
     Action,
@@ -27,6 +28,7 @@ from decision_service.core.model.program import (
     GroupShares,
     LearningMode,
     Program,
+    ProgramState,
     QuietHours,
     Scope,
     WhenFeaturesMissing,
@@ -42,6 +44,7 @@ from decision_service.core.model.record import (
 )
 from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Values
+from decision_service.core.replay import compare, record_of
 
 NOW = round(datetime(2026, 5, 5, 10, tzinfo=UTC).timestamp() * 1000)
 DAY = 86_400_000
@@ -255,6 +258,63 @@ def test_holdout_is_never_contacted() -> None:
             PolicyKind.HOLDOUT,
             None,
         )
+
+
+UNREAD = ServedFeatures(FeatureStatus.UNAVAILABLE)
+STALE = replace(FEATURES, stale_views=("v",))
+
+
+@pytest.mark.parametrize("held_out", [0, 10_000])
+@pytest.mark.parametrize(
+    ("inputs", "in_audience"),
+    [
+        (INPUTS, True),
+        (with_program(audience="customer.age == 40"), True),
+        (with_program(audience="customer.age > 99"), False),
+        (with_program(audience="customer.unknown > 99"), False),
+        (with_program(starts_at_ms=NOW + 1), False),
+        (with_program(ends_at_ms=NOW), False),
+        (with_program(state=ProgramState.PAUSED), False),
+        (with_features(UNREAD), True),
+        (with_program(with_features(UNREAD), features_missing=WhenFeaturesMissing.NO_ACTION), False),
+        (with_program(with_features(STALE), require_fresh=True), False),
+        (replace(INPUTS, request=replace(REQUEST, channels=("push",))), True),
+        (replace(INPUTS, state=CustomerState(0, (), (Suppression(ALL_CHANNELS, Reason.SUPPRESSED, NOW),))), True),
+    ],
+)
+def test_whom_a_program_is_for_does_not_depend_on_the_group(inputs: Inputs, in_audience: bool, held_out: int) -> None:
+    """So that groups compare like with like; no guardrail counts, and holdouts are told apart."""
+    for group in Group:
+        policy = ContactPolicy(holdout=GlobalHoldout(buckets=held_out))
+        decision = decide(replace(pinned(group, inputs), policy=policy), RULES, {"p": Ranked()}, 0.5)
+        assert decision.decided.in_audience == in_audience
+        assert decision.global_holdout == bool(held_out)
+
+
+def test_the_audience_is_asked_about_once() -> None:
+    """Of holdouts and of all others: a rule may be costly."""
+
+    class Counting(CelRules):
+        asked = 0
+
+        def evaluate(self, expressions: Sequence[str], variables: RuleVariables) -> Sequence[RuleResult]:
+            self.asked += "customer.age == 40" in expressions
+            return super().evaluate(expressions, variables)
+
+    for group in Group:
+        rules = Counting()
+        decide(pinned(group, with_program(audience="customer.age == 40")), rules, {"p": Ranked()}, 0.5)
+        assert rules.asked == 1
+
+
+def test_a_record_of_before_replays_without_what_it_lacks() -> None:
+    """Whom a program is for was not logged by earlier releases; what is logged is compared."""
+    decision = decide(INPUTS, RULES, {"p": Ranked()}, 0.5)
+    record = record_of(INPUTS, decision)
+    assert compare(record, decision).identical
+    assert compare(replace(record, in_audience=None, global_holdout=None), decision).identical
+    differing = compare(replace(record, in_audience=False, global_holdout=True), decision)
+    assert differing.differences == ("global_holdout: True → False", "in_audience: False → True")
 
 
 @pytest.mark.parametrize(

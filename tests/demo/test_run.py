@@ -13,6 +13,7 @@ from decision_service.core.model.errors import InvalidRequest
 from decision_service.demo.report import render
 from decision_service.demo.retailer import RetailerConfig
 from decision_service.demo.run import run_demo, start_for
+from decision_service.operation.sandbox import PARTS
 from decision_service.operation.settings import Settings
 
 
@@ -28,14 +29,24 @@ def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
         home=tmp_path / "demo",
     )
     assert (result.missing, result.duplicates, result.audit.first) == (0, 0, [])
-    assert result.decisions == sum(interval.n for interval in result.whole.groups.values()) > 300
-    assert set(result.whole.groups) == {"TREATMENT", "RANDOM_CONTROL", "BUSINESS_AS_USUAL", "HOLDOUT"}
-    assert result.whole.oracle > result.whole.groups["HOLDOUT"].mean
+    assert result.decisions == sum(i.n for week in result.weeks for i in week.groups.values()) > 300
+    for brought in result.whole:
+        groups = {group.group: group for group in brought.comparison.groups}
+        assert set(groups) == {"TREATMENT", "RANDOM_CONTROL", "BUSINESS_AS_USUAL", "HOLDOUT"}
+        assert brought.oracle > groups["HOLDOUT"].reward.mean
+        assert sum(group.customers for group in groups.values()) <= 150
+        assert brought.comparison.difference("TREATMENT", "HOLDOUT") is not None
+    assert {brought.comparison.program for brought in result.whole} == {"cross_sell", "welcome", "win_back"}
     assert ("days", 15, 15) in steps
 
+    # A demo in the same folder may empty it.
+    assert {part.name for part in (tmp_path / "demo").iterdir()} <= set(PARTS)
+
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert {"groups", "oracle", "violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(document)
-    assert document["groups"]["TREATMENT"].keys() == {"mean", "low", "high", "n"}
+    assert {"programs", "recent", "violations", "missing", "duplicates", "promoted", "held", "seconds"} <= set(document)
+    of_group = {"group", "customers", "customers_with_outcome", "mean", "low", "high"}
+    assert document["programs"]["win_back"]["groups"][0].keys() == of_group
+    assert document["weeks"][0]["groups"]["TREATMENT"].keys() == {"mean", "low", "high", "n"}
 
     from rich.console import Console
 
@@ -44,6 +55,9 @@ def test_a_small_retailer_from_start_to_audit(tmp_path: Path) -> None:
     shown = console.export_text()
     assert f"nba explain {result.an_id} --home" in shown
     assert f"nba timeline {result.a_customer} --home" in shown
+    assert "Reward per customer, whole period (95 % interval)" in shown
+    assert "TREATMENT − HOLDOUT" in shown
+    assert "no comparison of groups" in shown
     assert "What guardrails kept back" in shown
     assert {"money_for_texts", "free_shipping_a_day"} == {spent.budget for spent in result.guardrails.spent}
     assert all(spent.fullest <= spent.limit for spent in result.guardrails.spent)

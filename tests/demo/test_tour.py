@@ -37,6 +37,8 @@ STABLE = (
     "replayed through the proposed win_back",
     "Where something changes: today → proposed.",
     "By action",
+    "win_back: reward per customer since her first exposure",
+    "This is what the program adds, while other programs contact both.",
     "Excluded from win_back, by reason",
     "Reward per decision:",
     "History of program win_back; version 2 is in force",
@@ -146,6 +148,14 @@ def test_every_command_of_the_tour_works_and_says_what_the_page_shows(shop: Shop
     # And what the demo itself says to type next, but for the server that is up already and MLflow's.
     lines = [line.strip() for line in next_commands(shop.result)]
     commands = [line for line in lines if line.startswith("nba ") and not line.startswith("nba up")]
-    assert [line.split()[1] for line in commands] == ["explain", "timeline", "simulate", "audit", "customer", "decide"]
+    assert [line.split()[1] for line in commands] == [
+        "explain",
+        "timeline",
+        "results",
+        "simulate",
+        "audit",
+        "customer",
+        "decide",
+    ]
     for line in commands:
         shop.run(line)

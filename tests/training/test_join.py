@@ -309,7 +309,7 @@ def test_only_what_was_drawn_at_random_is_learned_from() -> None:
 
 
 def test_a_bounce_reported_after_the_reward_is_final_is_known() -> None:
-    """The latest report wins, however late: the row changes, and daily_results still counts the message as sent."""
+    """The latest report wins, however late: the row changes, and daily_volumes still counts the message as sent."""
     log, warehouse = ListLog(), MemoryWarehouse()
     log.add(decision("d1"), decision("d2"), activation("d1"), activation("d2"))
     drain(log, warehouse, loaded)
@@ -319,7 +319,7 @@ def test_a_bounce_reported_after_the_reward_is_final_is_known() -> None:
     drain(log, warehouse, loaded)
     join_outcomes(warehouse, program(), at(LONG_AFTER_S))
     assert [row["activated"] for row in rewards(warehouse)] == ["BOUNCED", "SENT"]
-    [day] = warehouse.query("SELECT sent, bounced FROM daily_results").to_pylist()
+    [day] = warehouse.query("SELECT sent, bounced FROM daily_volumes").to_pylist()
     assert day == {"sent": 2, "bounced": 1}
 
 

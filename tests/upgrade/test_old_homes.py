@@ -25,11 +25,18 @@ from decision_service.operation import bootstrap, jobs
 from decision_service.operation.rebuild import rebuild_here
 from decision_service.operation.settings import Settings
 from decision_service.operation.supervisor import Stack, environment
+from decision_service.warehouse.comparison import compare_groups
 
 ARCHIVE = Path(__file__).parent / "home_of_82c88f1.tar.xz"
 DECISIONS = 130
 DAY_MS = 86_400_000
 OVER = (ContactStatus.RESERVED, ContactStatus.LAPSED)
+FIRST = """
+SELECT customer_id, min(decided_at_ms) AS at_ms FROM decisions WHERE program = 'welcome' GROUP BY ALL ORDER BY ALL
+"""
+ASSIGNED = """
+SELECT customer_id, first_exposed_at_ms AS at_ms FROM assignments WHERE program = 'welcome' ORDER BY ALL
+"""
 RECENT = "SELECT decision_id, request_id, customer_id, action FROM decisions ORDER BY decided_at_ms DESC, decision_id"
 
 
@@ -99,7 +106,16 @@ def test_it_goes_on(client: DecisionClient, settings: Settings) -> None:
     assert client.rollback_program("welcome", 1, "ann") == 3
 
     wait_until(lambda: log.backlog() == 0)
-    jobs.join(settings)
+    # Its customers are assigned, once, from the first decision that named a program for them.
+    assert jobs.join(settings)["assigned"] > 0
+    assert jobs.join(settings)["assigned"] == 0
+    first = warehouse.query(FIRST).to_pylist()
+    assert first == warehouse.query(ASSIGNED).to_pylist()
+    assert {row["customer_id"] for row in first} == {row["customer_id"] for row in rows}
+    [welcome] = compare_groups(warehouse)
+    assert welcome.program == "welcome"
+    assert {"TREATMENT", "HOLDOUT"} <= {group.group for group in welcome.groups}
+
     report = jobs.audit(settings)
     assert (report.violations, report.first) == (0, [])
     assert report.section("frequency caps").checked > 0

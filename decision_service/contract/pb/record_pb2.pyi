@@ -212,7 +212,7 @@ class ModelVersion(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., encoder_version: _Optional[str] = ...) -> None: ...
 
 class Candidate(_message.Message):
-    __slots__ = ("program", "program_version", "probability", "score", "group", "learning_mode", "policy", "model", "features", "live", "options", "exclusions", "degradations", "encoding_digest")
+    __slots__ = ("program", "program_version", "probability", "score", "group", "learning_mode", "policy", "model", "features", "live", "options", "exclusions", "degradations", "encoding_digest", "in_audience")
     class LiveEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -234,6 +234,7 @@ class Candidate(_message.Message):
     EXCLUSIONS_FIELD_NUMBER: _ClassVar[int]
     DEGRADATIONS_FIELD_NUMBER: _ClassVar[int]
     ENCODING_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    IN_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
     program: str
     program_version: int
     probability: float
@@ -248,10 +249,11 @@ class Candidate(_message.Message):
     exclusions: _containers.RepeatedCompositeFieldContainer[Exclusion]
     degradations: _containers.RepeatedScalarFieldContainer[_types_pb2.Reason]
     encoding_digest: str
-    def __init__(self, program: _Optional[str] = ..., program_version: _Optional[int] = ..., probability: _Optional[float] = ..., score: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., encoding_digest: _Optional[str] = ...) -> None: ...
+    in_audience: bool
+    def __init__(self, program: _Optional[str] = ..., program_version: _Optional[int] = ..., probability: _Optional[float] = ..., score: _Optional[float] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., encoding_digest: _Optional[str] = ..., in_audience: _Optional[bool] = ...) -> None: ...
 
 class DecisionRecord(_message.Message):
-    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged", "channel", "programs", "program_probability", "program_score", "others", "timezone", "budget_levels", "ledger_id")
+    __slots__ = ("decision_id", "request_id", "customer_id", "program", "body_digest", "decided_at_ms", "context", "channels", "pinned_group", "program_version", "policy_version", "model", "features", "live", "state", "group", "learning_mode", "policy", "options", "exclusions", "draw", "drawn", "chosen", "reservation", "degradations", "trainable", "encoding_digest", "timings_us", "no_action_when_unavailable", "unlogged", "channel", "programs", "program_probability", "program_score", "others", "timezone", "budget_levels", "ledger_id", "in_audience", "global_holdout")
     class ContextEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -318,6 +320,8 @@ class DecisionRecord(_message.Message):
     TIMEZONE_FIELD_NUMBER: _ClassVar[int]
     BUDGET_LEVELS_FIELD_NUMBER: _ClassVar[int]
     LEDGER_ID_FIELD_NUMBER: _ClassVar[int]
+    IN_AUDIENCE_FIELD_NUMBER: _ClassVar[int]
+    GLOBAL_HOLDOUT_FIELD_NUMBER: _ClassVar[int]
     decision_id: str
     request_id: str
     customer_id: str
@@ -356,7 +360,9 @@ class DecisionRecord(_message.Message):
     timezone: str
     budget_levels: _containers.ScalarMap[str, int]
     ledger_id: str
-    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., program_probability: _Optional[float] = ..., program_score: _Optional[float] = ..., others: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., timezone: _Optional[str] = ..., budget_levels: _Optional[_Mapping[str, int]] = ..., ledger_id: _Optional[str] = ...) -> None: ...
+    in_audience: bool
+    global_holdout: bool
+    def __init__(self, decision_id: _Optional[str] = ..., request_id: _Optional[str] = ..., customer_id: _Optional[str] = ..., program: _Optional[str] = ..., body_digest: _Optional[str] = ..., decided_at_ms: _Optional[int] = ..., context: _Optional[_Mapping[str, _types_pb2.Value]] = ..., channels: _Optional[_Iterable[str]] = ..., pinned_group: _Optional[_Union[_types_pb2.Group, str]] = ..., program_version: _Optional[int] = ..., policy_version: _Optional[int] = ..., model: _Optional[_Union[ModelVersion, _Mapping]] = ..., features: _Optional[_Union[ServedFeatures, _Mapping]] = ..., live: _Optional[_Mapping[str, _types_pb2.Value]] = ..., state: _Optional[_Union[CustomerState, _Mapping]] = ..., group: _Optional[_Union[_types_pb2.Group, str]] = ..., learning_mode: _Optional[_Union[_types_pb2.LearningMode, str]] = ..., policy: _Optional[_Union[PolicyKind, str]] = ..., options: _Optional[_Iterable[_Union[Option, _Mapping]]] = ..., exclusions: _Optional[_Iterable[_Union[Exclusion, _Mapping]]] = ..., draw: _Optional[float] = ..., drawn: _Optional[str] = ..., chosen: _Optional[str] = ..., reservation: _Optional[_Union[Reservation, _Mapping]] = ..., degradations: _Optional[_Iterable[_Union[_types_pb2.Reason, str]]] = ..., trainable: _Optional[bool] = ..., encoding_digest: _Optional[str] = ..., timings_us: _Optional[_Mapping[str, int]] = ..., no_action_when_unavailable: _Optional[bool] = ..., unlogged: _Optional[bool] = ..., channel: _Optional[str] = ..., programs: _Optional[_Iterable[str]] = ..., program_probability: _Optional[float] = ..., program_score: _Optional[float] = ..., others: _Optional[_Iterable[_Union[Candidate, _Mapping]]] = ..., timezone: _Optional[str] = ..., budget_levels: _Optional[_Mapping[str, int]] = ..., ledger_id: _Optional[str] = ..., in_audience: _Optional[bool] = ..., global_holdout: _Optional[bool] = ...) -> None: ...
 
 class Activation(_message.Message):
     __slots__ = ("decision_id", "customer_id", "status", "at_ms", "received_at_ms", "detail", "late", "contradicts")

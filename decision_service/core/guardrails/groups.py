@@ -15,6 +15,9 @@ from decision_service.core.model.program import BucketRange, GlobalHoldout, Grou
 
 BUCKETS = 10_000
 
+GLOBAL_HOLDOUT = "global holdout"
+"""Where the group of a customer comes from whom no program may contact."""
+
 OWN_DOMAIN = "\x1fprogram\x1f"
 """Before a program's salt where the global holdout has the same. Documents have no control characters, so that no
 other salt reads so."""
@@ -34,7 +37,7 @@ def assign(
     The global holdout comes first: no pin overrides it. Who is in it says nothing of the program's groups.
     """
     if holdout.buckets and bucket(holdout.salt, customer_id) < holdout.buckets:
-        return Group.HOLDOUT, "global holdout"
+        return Group.HOLDOUT, GLOBAL_HOLDOUT
     if pinned is not None:
         return pinned, "pinned"
     collides = holdout.buckets and holdout.salt == shares.salt

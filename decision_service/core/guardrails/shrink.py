@@ -8,13 +8,14 @@ from datetime import UTC
 from types import MappingProxyType
 from typing import NamedTuple
 
+from decision_service.core.guardrails.audience import not_offered
 from decision_service.core.guardrails.budgets import exhausted, kinds_of, tokens
 from decision_service.core.guardrails.caps import Span, binds, remaining
 from decision_service.core.guardrails.eligibility import RuleFailure, Rules, RuleVariables, verdicts
 from decision_service.core.guardrails.pauses import counting, paused
 from decision_service.core.guardrails.quiet_hours import applicable, next_quiet_ms, send_time, zone_named
 from decision_service.core.model.customer import ALL_CHANNELS, CustomerState, Suppression
-from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, ProgramState, QuietHours
+from decision_service.core.model.program import Action, ContactPolicy, FrequencyCap, Program, QuietHours
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import Exclusion, Token, is_unread
 from decision_service.core.model.values import Values
@@ -250,22 +251,22 @@ def shrink(
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
     """Split the program's actions; NO_ACTION is not among them: it is always feasible."""
-    if blocked := _program_wide(program, rules, variables, now_ms):
+    if blocked := not_offered(program, rules, variables, now_ms):
         return [], [Exclusion(a.id, *blocked) for a in program.actions]
-    return _split(program.actions, channels, rules, variables, guardrails, now_ms)
+    return split(program.actions, channels, rules, variables, guardrails, now_ms)
 
 
 def shrink_to(
     program: Program, action: Action, rules: Rules, variables: RuleVariables, guardrails: Guardrails, now_ms: int
 ) -> Feasible | Exclusion:
     """The same judgement of one action alone, on whatever channel it is."""
-    if blocked := _program_wide(program, rules, variables, now_ms):
+    if blocked := not_offered(program, rules, variables, now_ms):
         return Exclusion(action.id, *blocked)
-    kept, excluded = _split([action], (), rules, variables, guardrails, now_ms)
+    kept, excluded = split([action], (), rules, variables, guardrails, now_ms)
     return kept[0] if kept else excluded[0]
 
 
-def _split(
+def split(
     actions: Sequence[Action],
     channels: Sequence[str],
     rules: Rules,
@@ -273,6 +274,7 @@ def _split(
     guardrails: Guardrails,
     now_ms: int,
 ) -> tuple[list[Feasible], list[Exclusion]]:
+    """The same of actions whose program is for the customer: see `not_offered`."""
     eligibility = _eligibility(actions, rules, variables)
     kept: list[Feasible] = []
     excluded: list[Exclusion] = []
@@ -283,22 +285,6 @@ def _split(
         else:
             kept.append(verdict)
     return kept, excluded
-
-
-def _program_wide(program: Program, rules: Rules, variables: RuleVariables, now_ms: int) -> tuple[Reason, str] | None:
-    if program.state is not ProgramState.LIVE:
-        return Reason.WITHDRAWN, program.state.value
-    if program.starts_at_ms is not None and now_ms < program.starts_at_ms:
-        return Reason.NOT_STARTED, "program"
-    if program.ends_at_ms is not None and now_ms >= program.ends_at_ms:
-        return Reason.EXPIRED, "program"
-    if program.audience is not None:
-        verdict = verdicts(rules, [program.audience], variables)[0]
-        if isinstance(verdict, RuleFailure):
-            return Reason.RULE_ERROR, f"audience: {verdict.message}"
-        if not verdict:
-            return Reason.NOT_IN_AUDIENCE, program.audience
-    return None
 
 
 def _eligibility(actions: Sequence[Action], rules: Rules, variables: RuleVariables) -> Mapping[str, bool | RuleFailure]:

@@ -176,6 +176,9 @@ class Candidate:
 
     probability: P(this program decides), given the context; those of all candidates sum to 1.
     score: that of its best feasible action, in the workspace's currency; None if it has none or no model.
+    in_audience: whether the program was offered to this customer, whatever the group: live, begun and not over, the
+        customer in its audience, and features there as it demands. It so names the customers over whom groups may be
+        compared. None in records of a release that did not log it.
     """
 
     program: str
@@ -192,6 +195,7 @@ class Candidate:
     exclusions: tuple[Exclusion, ...]
     degradations: tuple[Reason, ...] = ()
     encoding_digest: str = ""
+    in_audience: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +208,8 @@ class DecisionRecord:
     budget_levels: `Token.key` → what was taken of it when it was read.
     ledger_id: whose versions `program_version` and `policy_version` are, those of `others` too; empty in records of a
         release that gave ledgers no id.
+    global_holdout: whether the customer is in the contact policy's holdout, so that the group of every program is
+        HOLDOUT; None in records of a release that did not log it.
     """
 
     # identity
@@ -242,6 +248,8 @@ class DecisionRecord:
     timezone: str = ""
     budget_levels: Mapping[str, int] = field(default_factory=dict)
     ledger_id: str = ""
+    in_audience: bool | None = None
+    global_holdout: bool | None = None
 
     @property
     def probability(self) -> float:
@@ -279,6 +287,7 @@ class DecisionRecord:
             exclusions=self.exclusions,
             degradations=tuple(d for d in self.degradations if d is not Reason.CAP_RACE_LOST),
             encoding_digest=self.encoding_digest,
+            in_audience=self.in_audience,
         )
         return tuple(sorted((decided, *self.others), key=lambda candidate: candidate.program))
 
