@@ -38,6 +38,11 @@ KIND_OF = {
 }
 
 
+def loaded() -> int:
+    """A loader's clock by which the log is loaded for as long as any test asks."""
+    return T0 + 1_000_000_000
+
+
 def decision(
     decision_id: str, customer_id: str = "c1", at_s: float = 0, action: str = "email_a", program: str = "spring"
 ) -> DecisionRecord:

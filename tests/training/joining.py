@@ -11,7 +11,7 @@ from decision_service.core.model.program import GroupShares, Program
 from decision_service.core.model.reward import RewardDefinition
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.tables import REWARDS
-from tests.support.logged import T0, ListLog
+from tests.support.logged import T0, ListLog, loaded
 from training.join import JoinReport, join_outcomes
 
 WINDOW_S = 100
@@ -36,11 +36,6 @@ def joined(
 
 def at(seconds: float) -> int:
     return T0 + round(seconds * 1000)
-
-
-def loaded() -> int:
-    """A loader's clock by which the log is loaded for as long as anything here asks."""
-    return at(100 * LONG_AFTER_S)
 
 
 def rewards(warehouse: Warehouse) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from decision_service.core.model.record import Candidate, DecisionRecord
 from decision_service.core.model.reward import RewardDefinition
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.tables import ASSIGNMENTS
-from tests.support.logged import T0, ListLog, decision
+from tests.support.logged import T0, ListLog, decision, loaded
 from training.assignments import AssignmentReport, record_assignments, record_reward_weights
 
 T, H = Group.TREATMENT, Group.HOLDOUT
@@ -46,10 +46,10 @@ def named(
     return replace(plain, group=spring[0], in_audience=spring[1], others=others, global_holdout=held_out)
 
 
-def loaded(*bodies: LogBody) -> MemoryWarehouse:
+def filled(*bodies: LogBody) -> MemoryWarehouse:
     log, warehouse = ListLog(), MemoryWarehouse()
     log.add(*bodies)
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     return warehouse
 
 
@@ -63,7 +63,7 @@ def assignments(warehouse: Warehouse) -> list[dict[str, Any]]:
 
 def assigned(*bodies: LogBody) -> dict[tuple[str, str], tuple[object, ...]]:
     """(program, customer) → group, seconds after T0 and decision, after one step."""
-    warehouse = loaded(*bodies)
+    warehouse = filled(*bodies)
     record_assignments(warehouse)
     return {
         (row["program"], row["customer_id"]): (
@@ -77,7 +77,7 @@ def assigned(*bodies: LogBody) -> dict[tuple[str, str], tuple[object, ...]]:
 
 def test_every_program_named_is_exposed_whoever_decides() -> None:
     """Each under her group in it; the service as a whole, `*`, from the first of them."""
-    warehouse = loaded(named("d1"))
+    warehouse = filled(named("d1"))
     assert record_assignments(warehouse) == AssignmentReport(assigned=3)
     common = {
         "customer_id": "c1",
@@ -123,7 +123,7 @@ def test_records_that_do_not_say_count_whatever_the_group() -> None:
 def test_the_global_holdout_is_told_from_the_programs() -> None:
     """Both are HOLDOUT of the program; the service as a whole has a name for it."""
     held, own = named("d1", "c1", spring=(H, True), held_out=True), named("d2", "c2", spring=(H, True))
-    warehouse = loaded(held, own)
+    warehouse = filled(held, own)
     record_assignments(warehouse)
     found = [
         (r["program"], r["group"], r["global_holdout"]) for r in assignments(warehouse) if r["program"] != "autumn"
@@ -140,10 +140,10 @@ def test_a_decision_that_is_loaded_late_but_was_made_first_wins(tmp_path: Path) 
     """Its row replaces the later one, of its program alone; at one moment the lesser id is first. On Delta."""
     log, warehouse = ListLog(), Lakehouse(tmp_path)
     log.add(named("d2", "o'brien", at_s=50), named("d3", "c2", at_s=60, autumn=None))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     assert record_assignments(warehouse) == AssignmentReport(assigned=5)
     log.add(named("d1", "o'brien", at_s=40, autumn=None), named("d0", "c2", at_s=60, autumn=None))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     assert record_assignments(warehouse) == AssignmentReport(corrected=4)
     assert {(r["program"], r["customer_id"]): r["decision_id"] for r in assignments(warehouse)} == {
         ("*", "c2"): "d0",
@@ -183,11 +183,11 @@ def test_steps_equal_the_whole(seed: int) -> None:
         size = rng.choice([0, 1, 3, 20])
         log.add(*rest[:size])
         rest = rest[size:]
-        drain(log, warehouse)
+        drain(log, warehouse, loaded)
         corrected += record_assignments(warehouse).corrected
         assert assignments(warehouse) == _whole(warehouse)
     rng.shuffle(bodies)
-    other = loaded(*bodies)
+    other = filled(*bodies)
     record_assignments(other)
     assert assignments(warehouse) == assignments(other)
     assert corrected > 0
@@ -195,7 +195,7 @@ def test_steps_equal_the_whole(seed: int) -> None:
 
 def _whole(warehouse: MemoryWarehouse) -> list[dict[str, Any]]:
     """The assignments of a warehouse with the same decisions and no step before."""
-    fresh = loaded(decision("none", "nobody"))
+    fresh = filled(decision("none", "nobody"))
     fresh.replace("decisions", warehouse.query("SELECT * FROM decisions"))
     record_assignments(fresh)
     return assignments(fresh)
@@ -207,7 +207,7 @@ def test_a_step_without_new_decisions_writes_nothing(tmp_path: Path) -> None:
 
     log, warehouse = ListLog(), Lakehouse(tmp_path)
     log.add(*history(3))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     record_assignments(warehouse)
     versions = {name: DeltaTable(str(tmp_path / name)).version() for name in ("assignments", "assignment_state")}
     files = set(DeltaTable(str(tmp_path / "assignments")).file_uris())
@@ -215,7 +215,7 @@ def test_a_step_without_new_decisions_writes_nothing(tmp_path: Path) -> None:
     for name, version in versions.items():
         assert DeltaTable(str(tmp_path / name)).version() == version
     log.add(named("new", "c99"))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     assert record_assignments(warehouse) == AssignmentReport(assigned=3)
     assert files < set(DeltaTable(str(tmp_path / "assignments")).file_uris())
 
@@ -240,10 +240,10 @@ def test_a_crash_repeats_work_and_changes_nothing(dies_at: str) -> None:
     log, warehouse = ListLog(), MemoryWarehouse()
     bodies = history(5)
     log.add(*bodies[:30])
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     record_assignments(warehouse)
     log.add(*bodies[30:])
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     warehouse.__class__ = Dying
     with pytest.raises(InterruptedError):
         record_assignments(warehouse)
@@ -257,11 +257,11 @@ def test_who_is_forgotten_is_forgotten_here(tmp_path: Path) -> None:
     """And is not assigned again by what comes after."""
     log, warehouse = ListLog(), Lakehouse(tmp_path)
     log.add(named("d1", "c1"), named("d2", "c2"))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     record_assignments(warehouse)
     warehouse.forget("c1")
     log.add(named("d3", "c2", at_s=9))
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     assert record_assignments(warehouse) == AssignmentReport()
     assert {row["customer_id"] for row in assignments(warehouse)} == {"c2"}
 

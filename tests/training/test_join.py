@@ -15,8 +15,8 @@ from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.core.model.values import NO_ACTION
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.progress import MARGIN_MS
-from tests.support.logged import ListLog, activation, decision, outcome, untrainable
-from tests.training.joining import LONG_AFTER_S, WINDOW_S, at, joined, loaded, program, rewards
+from tests.support.logged import ListLog, activation, decision, loaded, outcome, untrainable
+from tests.training.joining import LONG_AFTER_S, WINDOW_S, at, joined, program, rewards
 from training.join import LATE_GRACE_S, JoinReport, join_outcomes
 
 

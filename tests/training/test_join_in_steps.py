@@ -18,8 +18,8 @@ from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.progress import MARGIN_MS
 from tests.support.dying import Crash, Dying
-from tests.support.logged import T0, ListLog, activation, decision, outcome
-from tests.training.joining import LONG_AFTER_S, at, joined, loaded, program, rewards
+from tests.support.logged import T0, ListLog, activation, decision, loaded, outcome
+from tests.training.joining import LONG_AFTER_S, at, joined, program, rewards
 from training.join import JoinReport, join_outcomes
 
 

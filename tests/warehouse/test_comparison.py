@@ -21,7 +21,7 @@ from decision_service.core.model.values import NO_ACTION
 from decision_service.warehouse.comparison import QUESTIONS, compare_groups, difference_interval
 from decision_service.warehouse.loader import drain
 from decision_service.warehouse.views import VIEWS
-from tests.support.logged import T0, ListLog, activation, decision, outcome
+from tests.support.logged import T0, ListLog, activation, decision, loaded, outcome
 from training.assignments import record_assignments, record_reward_weights
 
 DAY_S = 86_400
@@ -50,7 +50,7 @@ def spring(**reward: Any) -> dict[str, Program]:
 def fill(warehouse: Warehouse, *bodies: Any, programs: dict[str, Program] | None = None) -> None:
     log = ListLog()
     log.add(*bodies)
-    drain(log, warehouse)
+    drain(log, warehouse, loaded)
     record_reward_weights(warehouse, programs or spring())
     record_assignments(warehouse)
 

@@ -28,7 +28,7 @@ from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.replay import record_of
 from decision_service.warehouse.comparison import compare_groups
 from decision_service.warehouse.loader import drain
-from tests.support.logged import T0, ListLog
+from tests.support.logged import T0, ListLog, loaded
 from training.assignments import record_assignments, record_reward_weights
 
 WORLDS = 100
@@ -125,7 +125,7 @@ def found() -> Found:
     for world in range(WORLDS):
         log, warehouse = ListLog(), MemoryWarehouse()
         log.add(*lives(np.random.default_rng([12, world]), world))
-        drain(log, warehouse)
+        drain(log, warehouse, loaded)
         record_reward_weights(warehouse, {program.name: program for program in programs(world)})
         record_assignments(warehouse)
         for comparison in compare_groups(warehouse):
