@@ -146,6 +146,11 @@ class LoggedDataset:
         return self.spread((1.0,) * len(row.actions) for row in self.rows) > 0
 
     @cached_property
+    def customers(self) -> tuple[str, ...]:
+        """Each row's customer, length n."""
+        return tuple(row.customer_id for row in self.rows)
+
+    @cached_property
     def chosen(self) -> IntArray:
         """Column of each row's chosen action, shape (n,)."""
         return np.array([self.column[row.actions[row.chosen].id] for row in self.rows], dtype=np.int64)

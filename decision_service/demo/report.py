@@ -247,7 +247,7 @@ def _models_table(models: Iterable[ModelOutcome]) -> RenderableType:
 
 
 def _interval(value: Interval | None) -> str:
-    return "–" if value is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    return "–" if value is None else value.text(".3f")
 
 
 def _groups_json(table: GroupTable) -> dict[str, object]:

@@ -12,7 +12,7 @@ probability it misses (`alpha`), and every interval here treats rows as exchange
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -26,6 +26,9 @@ _LARGEST_BET = 0.95
 _BETS = 16
 _EXACT = 1e-7
 _MOST_STEPS = 100
+LEAST_EVENTS = 5
+"""Of rewards without a known bound, as many equal ones as there must be to print an interval."""
+
 _WIDEST = 0.5
 """An interval that leaves more than this share of what is possible open is not worth printing."""
 
@@ -58,7 +61,9 @@ class Interval:
         cut = Interval(self.mean, max(self.low, low), min(self.high, high), self.n)
         if cut.high - cut.low <= _WIDEST * (high - low):
             return cut
-        return _withheld(self.mean, self.n, f"too little data: it could be anything from {cut.low:.4g} to {cut.high:.4g}")
+        return _withheld(
+            self.mean, self.n, f"too little data: it could be anything from {cut.low:.4g} to {cut.high:.4g}"
+        )
 
     def widened(self, by: float) -> Interval:
         """The same estimate with room for an error of up to `by` ≥ 0 on either side."""
@@ -187,30 +192,33 @@ def anytime_interval(
 
 def mean_interval(
     values: npt.ArrayLike,
-    low: float,
-    high: float,
     alpha: float = DEFAULT_ALPHA,
-    *,
-    weights: npt.ArrayLike | None = None,
-    heaviest: float = 1.0,
     clusters: Sequence[Hashable] | None = None,
+    *,
+    low: float = -math.inf,
+    high: float = math.inf,
+    weights: npt.ArrayLike | None = None,
+    heaviest: float = 0.0,
     repeats: float = 1.0,
 ) -> Interval:
-    """A mean of bounded values with a two-sided interval for one look, alpha/2 on each side.
+    """A mean with a two-sided interval for one look, alpha/2 on each side.
 
     An end is the most extreme mean of all distributions that the values do not contradict: reweightings of the values
     seen, and any mass on a value never seen, as far as the bounds allow, whose likelihood is at least exp(-threshold)
     of the observed one. That is empirical likelihood (Owen 2001) with the support known (Karampatziakis, Langford &
     Mineiro 2020), and by duality a bet on the bounded values (Waudby-Smith & Ramdas 2024).
 
-    The usual threshold, half a chi-square quantile, is too low for few events. Here it is that of the exact Poisson
-    limits (Garwood 1936), for as many events as the values hold of the size that the end rests on. A rate of n trials
-    so has nearly Clopper and Pearson's interval; a reward too rare to have come up counts as no event at all.
+    The usual threshold, half a chi-square quantile, is too low for few events. Here it is that of the exact upper
+    Poisson limit (Garwood 1936), for as many events as the values hold of the size that the end rests on. A rate of n
+    trials so has nearly Clopper and Pearson's interval; a reward too rare to have come up counts as no event at all.
 
-    values: shape (n,). low, high: what a value can be, known a priori.
-    weights: shape (n,), ≥ 0; then of Σ w·x / Σ w, and `heaviest` is the largest weight that a row can have, a priori.
+    values: shape (n,). low, high: what a value can be, known a priori. Where a bound is not known, only values like
+        those seen are thought possible, and the interval is withheld if those that matter are few.
+    weights: shape (n,), ≥ 0; then of Σ w·x / Σ w. heaviest: the largest weight that a row can have, if larger than any
+        that came up.
     clusters: which customer each value belongs to; their values may then be correlated, and the interval rests on the
-        number of customers (a ratio of sums over customers; Liang & Zeger 1986).
+        number of customers (a ratio of sums over customers; Liang & Zeger 1986). One never seen is taken to have as
+        many values as the customer of an average value.
     repeats: as if each value had come up this often, to foresee what more data would tell.
     """
     array = np.asarray(values, dtype=np.float64)
@@ -221,44 +229,52 @@ def mean_interval(
             raise ValueError(f"{len(clusters)} clusters for {n} values; give one cluster per value")
         index = {cluster: i for i, cluster in enumerate(dict.fromkeys(clusters))}
         of_value = np.fromiter((index[c] for c in clusters), dtype=np.int64, count=n)
-        totals, sizes = np.bincount(of_value, weights=totals), np.bincount(of_value, weights=sizes)
-        largest *= float(np.bincount(of_value).max(initial=1))
+        totals = np.bincount(of_value, weights=totals).astype(np.float64)
+        sizes = np.bincount(of_value, weights=sizes).astype(np.float64)
+        members = np.bincount(of_value).astype(np.float64)
+        largest *= float(members @ members) / max(n, 1)
     if not sizes.sum() > 0:
         return _withheld(math.nan, n, "too little data: no decision to estimate from")
-    tail = alpha / 2
+    mean, tail = float(totals.sum() / sizes.sum()), alpha / 2
+    if math.isinf(low) or math.isinf(high):
+        squares, event = _spread(totals - sizes * mean)
+        events = repeats * squares / event if event > 0 else 0.0
+        if events < LEAST_EVENTS:
+            reason = f"too little data: the rewards are worth {events:.0f} equal ones, and {LEAST_EVENTS} are needed"
+            return _withheld(mean, n, reason)
     return Interval(
-        float(totals.sum() / sizes.sum()),
-        0.0 - _upper_end(-totals, sizes, -low, largest, repeats, tail, _garwood_low),
-        _upper_end(totals, sizes, high, largest, repeats, tail, _garwood_high),
+        mean,
+        0.0 - _upper_end(-totals, sizes, -low, largest, repeats, tail),
+        _upper_end(totals, sizes, high, largest, repeats, tail),
         n,
     )
 
 
 def _upper_end(
-    totals: FloatArray,
-    sizes: FloatArray,
-    high: float,
-    largest: float,
-    repeats: float,
-    tail: float,
-    garwood: Callable[[float, float], float],
+    totals: FloatArray, sizes: FloatArray, high: float, largest: float, repeats: float, tail: float
 ) -> float:
     """The largest mean Σ totals / Σ sizes that the values do not contradict; a mean is at most `high`.
 
     First with the threshold for no event, which is never too low; then with that for the events found there.
     """
     widest = _most_extreme(totals, sizes, high, largest, -math.log(tail) / repeats)
-    seen = totals - sizes * (totals.sum() / sizes.sum())
-    squares = float(np.square(seen).sum())
-    # What an event is, squared: in the log or, where the end rests on rewards larger than any seen, in that extreme.
-    size = max(widest.event, float((seen**4).sum()) / squares if squares > 0 else 0.0)
-    events = repeats * squares / size if size > 0 else 0.0
-    return _most_extreme(totals, sizes, high, largest, garwood(events, tail) / repeats).mean
+    squares, event = _spread(totals - sizes * (totals.sum() / sizes.sum()))
+    # What counts as an event: in the log or, where the end rests on more than was ever seen, in that extreme.
+    event = max(event, widest.event)
+    events = repeats * squares / event if event > 0 else 0.0
+    return _most_extreme(totals, sizes, high, largest, _threshold(events, tail) / repeats).mean
+
+
+def _spread(deviations: FloatArray) -> tuple[float, float]:
+    """Σ z², and the square Σ z⁴ / Σ z² of a deviation that matters. Their ratio is how many of that size would vary as
+    much: n·p for a rare rate, n/3 for a normal variable, few where a few values are larger than all others."""
+    squares = float(np.square(deviations).sum())
+    return squares, float((deviations**4).sum()) / squares if squares > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Extreme:
-    """A mean at the edge of plausibility; event: E z⁴ / E z² of the distribution that has it, z its deviations."""
+    """A mean at the edge of plausibility; event: E z⁴ / E z² of the distribution that has it, as in `_spread`."""
 
     mean: float
     event: float
@@ -267,13 +283,15 @@ class _Extreme:
 def _most_extreme(totals: FloatArray, sizes: FloatArray, high: float, largest: float, threshold: float) -> _Extreme:
     """The largest Σ p·totals / Σ p·sizes of a distribution p over the rows and a row never seen (`largest`, `high`)
     with -Σ log(n p) ≤ `threshold`, by Dinkelbach's iteration (1967) for ratios."""
-    mean = float(totals.sum() / sizes.sum())
+    mean = estimate = float(totals.sum() / sizes.sum())
+    if math.isinf(high):  # then only what was seen can come again
+        largest = high = 0.0
     for _ in range(_MOST_STEPS):
         gains = totals - sizes * mean
         p, unseen = _tilted(gains, max(largest * (high - mean), float(gains.max())), threshold)
         size = float(p @ sizes) + unseen * largest
-        before, mean = mean, max(mean, min(high, (float(p @ totals) + unseen * largest * high) / size))
-        if mean - before <= _EXACT * (high - before):
+        before, mean = mean, max(mean, (float(p @ totals) + unseen * largest * high) / size)
+        if mean - before <= _EXACT * (mean - estimate):
             break
     gains, unseen_gain = totals - sizes * mean, largest * (high - mean)
     squares = float(p @ np.square(gains)) + unseen * unseen_gain**2
@@ -323,26 +341,16 @@ def _tilted(gains: FloatArray, unseen_gain: float, threshold: float) -> tuple[Fl
     return pull / pull.sum(), 0.0
 
 
-def _garwood_high(events: float, tail: float) -> float:
-    """How unlikely, as -log of the likelihood ratio, `events` are at their exact upper Poisson limit, > 0."""
-    return _deviance(events, _gamma_quantile(events + 1, z_value(tail)), tail)
+def _threshold(events: float, tail: float) -> float:
+    """-log of the likelihood ratio between a count of `events` and its upper Poisson limit at `tail`.
 
-
-def _garwood_low(events: float, tail: float) -> float:
-    """The same for the lower limit."""
-    return _deviance(events, _gamma_quantile(events, -z_value(tail)), tail)
-
-
-def _gamma_quantile(shape: float, z: float) -> float:
-    """A quantile of the gamma distribution by Wilson & Hilferty (1931), 0 where that has none."""
-    return shape * max(0.0, 1 - 1 / (9 * shape) + z / (3 * math.sqrt(shape))) ** 3 if shape > 0 else 0.0
-
-
-def _deviance(events: float, limit: float, tail: float) -> float:
-    most = -math.log(tail)  # what no event at all takes
-    if events <= 0 or limit <= 0:
-        return most
-    return min(most, events * math.log(events / limit) - events + limit)
+    The limit is a gamma quantile, by Wilson & Hilferty (1931): from -log(tail) without events down to z²/2 for many.
+    """
+    if events <= 0:
+        return -math.log(tail)
+    shape = events + 1
+    limit = shape * (1 - 1 / (9 * shape) + z_value(tail) / (3 * math.sqrt(shape))) ** 3
+    return min(-math.log(tail), events * math.log(events / limit) - events + limit)
 
 
 def chi_square_survival(statistic: float, degrees: int) -> float:

@@ -45,7 +45,6 @@ __all__ = [
     "dr_terms",
     "group_balance",
     "importance_weights",
-    "ips",
     "mean_interval",
     "probability_matrix",
     "unsupported_mass",
@@ -72,11 +71,6 @@ def importance_weights(target: FloatArray, logged: FloatArray, chosen: IntArray)
         raise ValueError("a chosen action has logged probability 0; such a row says nothing about any policy")
     weights: FloatArray = target[rows, chosen] / probability
     return weights
-
-
-def ips(weights: FloatArray, rewards: FloatArray) -> Moments:
-    """Inverse probability scoring (Horvitz & Thompson 1952): unbiased, the mean of w·r."""
-    return Moments.of(weights * rewards)
 
 
 def dr_terms(
