@@ -148,7 +148,7 @@ def test_a_rate_has_clopper_and_pearsons_interval(successes: int, n: int) -> Non
 
 
 def test_an_end_is_where_the_best_bet_against_it_reaches_the_threshold() -> None:
-    """By brute force over the dual: bets on bounded values. Where a bound is far away, unseen values are what matters."""
+    """By brute force over the dual: bets on bounded values. Where a bound is far away, unseen values matter."""
     rng = np.random.default_rng(4)
     values = np.where(rng.random(4_000) < 0.3, rng.uniform(0, 8, 4_000), 0.0)
     interval = mean_interval(values, low=0, high=10)
