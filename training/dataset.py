@@ -161,6 +161,11 @@ class LoggedDataset:
         return choice
 
     @cached_property
+    def customers(self) -> tuple[str, ...]:
+        """Each row's customer, length n."""
+        return tuple(row.customer_id for row in self.rows)
+
+    @cached_property
     def chosen(self) -> IntArray:
         """Column of each row's chosen action, shape (n,)."""
         return np.array([self.column[row.actions[row.chosen].id] for row in self.rows], dtype=np.int64)

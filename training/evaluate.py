@@ -27,7 +27,6 @@ Policy = Callable[[LoggedDataset], FloatArray]
 
 CHALLENGER, CHAMPION, BASELINE, UNIFORM = "challenger", "champion", "baseline", "uniform"
 PLANNED_ROWS = 4_000
-DEFAULT_CLIP = 20.0
 
 
 def uniform_policy(dataset: LoggedDataset) -> FloatArray:
@@ -96,9 +95,10 @@ def scored_policy(scorer: Scorer, exploration: Exploration, actions: Sequence[Ac
 
 @dataclass(frozen=True, slots=True)
 class PolicyValue:
-    """What a policy would have earned per decision, by four estimators, and how far the log supports the answer.
+    """What a policy would have earned per decision, by three estimators, and how far the log supports the answer.
 
-    Intervals are two-sided normal ones for one look. `dr` is the headline; the others must not contradict it.
+    Intervals are two-sided, by customer, for one look (`core.estimation.intervals.mean_interval`). `dr` is the
+    headline; the others must not contradict it.
     effective_sample_size: of the rows that had more than one feasible action; the others weigh 1 under every policy.
     mean_weight_z: standard errors, known from the design, between the mean weight and what it should be.
     unsupported: share of the policy's probability on actions that could not have been drawn.
@@ -108,7 +108,6 @@ class PolicyValue:
     dr: Interval
     snips: Interval
     ips: Interval
-    clipped_ips: Interval
     effective_sample_size: float
     mean_weight: float
     mean_weight_z: float
@@ -120,7 +119,8 @@ class PolicyValue:
 class Difference:
     """Challenger minus reference, row by row, doubly robust.
 
-    terms: moments of the per-row differences. least, most: what a term can be, known from the design.
+    terms: moments of the per-row differences. row_terms: the differences, shape (n,).
+    least, most: what a term can be, known from the design.
     planned_squares: expected sum of squares at PLANNED_ROWS, where anytime-valid bounds are tuned to be tightest.
     unsupported: how far the mean may be off because of actions without support, in reward.
     same: share of rows on which both policies give the same distribution.
@@ -130,6 +130,7 @@ class Difference:
     challenger: str
     reference: str
     terms: Moments
+    row_terms: FloatArray
     least: float
     most: float
     planned_squares: float
@@ -153,7 +154,6 @@ class Evaluation:
     until_ms: int
     groups: Mapping[str, int]
     alpha: float
-    clip: float
     logged_value: Interval
     values: tuple[PolicyValue, ...]
     difference: Difference
@@ -172,7 +172,6 @@ def evaluate(
     challenger: str = CHALLENGER,
     reference: str = CHAMPION,
     alpha: float = DEFAULT_ALPHA,
-    clip: float = DEFAULT_CLIP,
 ) -> Evaluation:
     """Evaluate policies on rows that none of them was trained on.
 
@@ -193,7 +192,7 @@ def evaluate(
     design = ope.DesignTerms.of(contrast, dataset.logged, predicted, low, high)
     groups = [row.group.value for row in dataset.rows]
     balance = ope.group_balance(groups, design.variance)
-    rows = _Rows(dataset, predicted, balance, alpha, clip)
+    rows = _Rows(dataset, predicted, balance, alpha)
     return Evaluation(
         program=dataset.program,
         reward_version=dataset.reward.version,
@@ -205,8 +204,9 @@ def evaluate(
         until_ms=dataset.rows[-1].decided_at_ms,
         groups={group: groups.count(group) for group in sorted(set(groups))},
         alpha=alpha,
-        clip=clip,
-        logged_value=ope.mean_interval(dataset.rewards, alpha, [row.customer_id for row in dataset.rows]),
+        logged_value=ope.mean_interval(dataset.rewards, alpha, dataset.customers, low=low, high=high).clamped(
+            low, high
+        ),
         values=tuple(rows.value(name, target) for name, target in targets.items()),
         difference=rows.difference(challenger, targets[challenger], reference, targets[reference], design),
         facts=dataset.facts,
@@ -230,7 +230,6 @@ class _Rows:
     predicted: FloatArray
     balance: FloatArray
     alpha: float
-    clip: float
 
     def weights(self, target: FloatArray) -> FloatArray:
         return ope.importance_weights(target, self.dataset.logged, self.dataset.chosen)
@@ -246,15 +245,27 @@ class _Rows:
         missing = ope.unsupported_mass(target, data.logged)
         low, high = data.reward.low, data.reward.high
 
-        def interval(moments: Moments) -> Interval:
-            return moments.normal(self.alpha).clamped(low, high)
+        design = ope.DesignTerms.of(target, data.logged, self.predicted, low, high)
+        possible = np.divide(target, data.logged, out=np.zeros_like(target), where=data.logged > 0).max(axis=1)
+        heaviest = float((self.balance * possible).max())
+
+        def interval(
+            values: FloatArray, least: float, most: float, weights: FloatArray | None = None, heaviest: float = 0.0
+        ) -> Interval:
+            found = ope.mean_interval(
+                values, self.alpha, data.customers, low=least, high=most, weights=weights, heaviest=heaviest
+            )
+            return found.clamped(low, high)
 
         return PolicyValue(
             name,
-            dr=interval(Moments.of(self.terms(target))),
-            snips=ope.Snips.of(balanced, data.rewards).normal(self.alpha).clamped(low, high),
-            ips=interval(ope.ips(balanced, data.rewards)),
-            clipped_ips=interval(Moments.of(self.balance * np.minimum(weights, self.clip) * data.rewards)),
+            dr=interval(
+                self.terms(target),
+                float((self.balance * design.least).min()),
+                float((self.balance * design.most).max()),
+            ),
+            snips=interval(data.rewards, low, high, balanced, heaviest),
+            ips=interval(balanced * data.rewards, heaviest * min(low, 0.0), heaviest * max(high, 0.0)),
             effective_sample_size=of_choices.effective_sample_size,
             mean_weight=summary.mean,
             mean_weight_z=self._mean_weight_z(target, balanced, missing),
@@ -284,6 +295,7 @@ class _Rows:
             challenger,
             reference,
             Moments.of(terms),
+            terms,
             least=float((self.balance * design.least).min()),
             most=float((self.balance * design.most).max()),
             planned_squares=PLANNED_ROWS * float((np.square(self.balance) * design.variance).mean()),

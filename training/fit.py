@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from decision_service.adapters.vw import TrainingText, VwScorer, serving_copy
 from decision_service.core.choice.encoding import ENCODER_VERSION, encode, label
 from decision_service.core.estimation import ope
-from decision_service.core.estimation.intervals import Interval
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Action, Exploration
 from decision_service.core.model.record import ModelVersion
@@ -51,10 +50,11 @@ CANDIDATES = (
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A candidate and what it would have earned per decision on rows that it had not seen."""
+    """A candidate and what it would have earned per decision on rows that it had not seen, as an estimate: the best of
+    several looks better than it is, so no interval is given."""
 
     candidate: Candidate
-    value: Interval
+    value: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def fit(
         raise InvalidRequest.of("candidates", "give at least one")
     texts = examples(dataset, inputs)
     swept = sweep(dataset, texts, inputs, exploration, seed, candidates, actions) if len(candidates) > 1 else ()
-    chosen = max(swept, key=lambda each: each.value.mean).candidate if swept else candidates[0]
+    chosen = max(swept, key=lambda each: each.value).candidate if swept else candidates[0]
     with TrainingText(texts) as text:
         model = text.fit(chosen.options, chosen.passes, seed)
     return Fitted(model, serving_copy(model), chosen, seed, swept)
@@ -127,5 +127,5 @@ def sweep(
             scorer = VwScorer.of(model, unregistered, "", inputs, earlier.action_rows)
             policy = scored_policy(scorer, exploration, actions)
             moments = ope.dr(policy(later), later.logged, later.chosen, later.rewards, predicted)
-            swept.append(Swept(candidate, moments.normal(ope.DEFAULT_ALPHA)))
+            swept.append(Swept(candidate, moments.mean))
     return tuple(swept)

@@ -14,10 +14,10 @@ is then about being worse by the margin.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from decision_service.core.estimation.ope import Interval, Moments, anytime_lower, z_value
+from decision_service.core.estimation.ope import Interval, Moments, anytime_lower, mean_interval, z_value
 from decision_service.core.model.errors import InvalidRequest, Violation
 from training.evaluate import Difference, Evaluation
 
@@ -158,12 +158,23 @@ def judge(evaluation: Evaluation, rules: GateRules | None = None) -> Judgement:
 
 def difference_interval(difference: Difference, rules: GateRules) -> Interval:
     """Both bounds at `alpha` each, by the rule's look, widened by what actions without support could hide."""
-    low = _lower(difference.terms, difference.least, difference.planned_squares, rules)
-    mirrored = Moments(difference.terms.n, -difference.terms.total, difference.terms.squares)
-    high = -_lower(mirrored, -difference.most, difference.planned_squares, rules)
-    return Interval(
-        difference.terms.mean, low - difference.unsupported, high + difference.unsupported, round(difference.terms.n)
-    )
+    terms = difference.terms
+    if terms.squares == 0:
+        return Interval(0.0, -difference.unsupported, difference.unsupported, round(terms.n))
+    if rules.look is Look.ONE_SHOT:
+        once = mean_interval(
+            difference.row_terms,
+            2 * rules.alpha,
+            low=difference.least,
+            high=difference.most,
+            repeats=terms.n / len(difference.row_terms),
+        )
+        return once.widened(difference.unsupported)
+    mirrored = Moments(terms.n, -terms.total, terms.squares)
+    # A term's least is negative wherever policies differ; the guard is for rounding.
+    low = anytime_lower(terms, min(difference.least, -1e-9), rules.alpha, difference.planned_squares)
+    high = -anytime_lower(mirrored, min(-difference.most, -1e-9), rules.alpha, difference.planned_squares)
+    return Interval(terms.mean, low, high, round(terms.n)).widened(difference.unsupported)
 
 
 def rows_needed(difference: Difference, rules: GateRules) -> int | None:
@@ -172,8 +183,8 @@ def rows_needed(difference: Difference, rules: GateRules) -> int | None:
         return None
 
     def clears(factor: float) -> bool:
-        low = _lower(difference.terms.scaled(factor), difference.least, difference.planned_squares, rules)
-        return low - difference.unsupported > -rules.margin
+        grown = replace(difference, terms=difference.terms.scaled(factor))
+        return difference_interval(grown, rules).low > -rules.margin
 
     factor = 1.0
     while not clears(factor):
@@ -185,15 +196,6 @@ def rows_needed(difference: Difference, rules: GateRules) -> int | None:
         middle = (low + high) / 2
         low, high = (low, middle) if clears(middle) else (middle, high)
     return math.ceil(difference.terms.n * high)
-
-
-def _lower(terms: Moments, least: float, planned_squares: float, rules: GateRules) -> float:
-    if terms.squares == 0:
-        return 0.0
-    if rules.look is Look.ANYTIME:
-        # A term's least is negative wherever policies differ; the guard is for rounding.
-        return anytime_lower(terms, min(least, -1e-9), rules.alpha, planned_squares)
-    return terms.mean - z_value(rules.alpha) * terms.standard_error if terms.n >= 2 else -math.inf
 
 
 def data_checks(evaluation: Evaluation, rules: GateRules) -> tuple[Check, ...]:

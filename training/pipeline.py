@@ -330,7 +330,7 @@ def _run_record(
         metrics[f"{name}.snips"] = value.snips.mean
         metrics[f"{name}.effective_sample_size"] = value.effective_sample_size
     sweep = [
-        {"options": each.candidate.options, "passes": each.candidate.passes, "value": _finite(asdict(each.value))}
+        {"options": each.candidate.options, "passes": each.candidate.passes, "value": each.value}
         for each in fitted.sweep
     ]
     serves = {

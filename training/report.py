@@ -45,7 +45,7 @@ def render_gate_report(evaluation: Evaluation, judgement: Judgement, title: str 
         ("Serves now", champion or e.difference.reference),
         ("Judged on", f"{e.n:,} decisions ({', '.join(f'{n:,} {g}' for g, n in e.groups.items())})"),
         ("Decided between", f"{_when(e.since_ms)} and {_when(e.until_ms)}"),
-        ("They earned", f"{_interval(e.logged_value)} per decision, as served"),
+        ("They earned", f"{e.logged_value.text()} per decision, as served"),
         ("Error rate", _error_rate(j)),
         ("Data", f"reward version {e.reward_version}, digest {e.dataset_digest[:16]}"),
     ]
@@ -64,7 +64,6 @@ def render_gate_report(evaluation: Evaluation, judgement: Judgement, title: str 
                 "doubly robust",
                 "SNIPS",
                 "IPS",
-                f"IPS clipped at {e.clip:g}",
                 "effective rows",
                 "largest weight",
             ),
@@ -107,14 +106,10 @@ def _when(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _interval(interval: Interval) -> str:
-    return f"{interval.mean:.4g} ({interval.low:.4g} to {interval.high:.4g})"
-
-
 def _value_line(value: PolicyValue) -> tuple[str, ...]:
     return (
         value.name,
-        *(_interval(i) for i in (value.dr, value.snips, value.ips, value.clipped_ips)),
+        *(i.text() for i in (value.dr, value.snips, value.ips)),
         f"{value.effective_sample_size:,.0f}",
         f"{value.largest_weight:.1f}",
     )
@@ -162,7 +157,8 @@ def _values_figure(values: Sequence[PolicyValue], served: Interval, challenger: 
     figure, axes = _axes(8.5, 1.2 + 0.3 * len(shown))
     for i, value in enumerate(shown):
         colour = _ACCENT if value.name == challenger else _INK
-        axes.plot([value.dr.low, value.dr.high], [i, i], color=colour, linewidth=2)
+        if not value.dr.withheld:
+            axes.plot([value.dr.low, value.dr.high], [i, i], color=colour, linewidth=2)
         axes.plot([value.dr.mean], [i], "o", color=colour)
     axes.axvline(served.mean, color=_SOFT, linestyle="--", linewidth=1, label="as served")
     axes.set_yticks(range(len(shown)), [value.name for value in shown])

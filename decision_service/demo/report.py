@@ -263,7 +263,9 @@ def _models_table(models: Iterable[ModelOutcome]) -> RenderableType:
 
 
 def _interval(value: Interval | None) -> str:
-    return "–" if value is None else f"{value.mean:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    from rich.markup import escape
+
+    return "–" if value is None else escape(value.text(".3f"))
 
 
 def _brought_json(programs: Sequence[Brought]) -> dict[str, object]:
@@ -273,6 +275,7 @@ def _brought_json(programs: Sequence[Brought]) -> dict[str, object]:
 def _groups_json(table: GroupTable) -> dict[str, object]:
     return {
         name: {"mean": _number(i.mean), "low": _number(i.low), "high": _number(i.high), "n": i.n}
+        | ({"withheld": i.withheld} if i.withheld else {})
         for name, i in table.groups.items()
     }
 

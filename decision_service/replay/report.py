@@ -43,4 +43,6 @@ def render(result: ReplayResult) -> RenderableType:
 
 
 def _interval(value: Interval | None) -> str:
-    return "–" if value is None else f"{value.mean:.4f} [{value.low:.4f}, {value.high:.4f}]"
+    from rich.markup import escape
+
+    return "–" if value is None else escape(value.text(".4f"))

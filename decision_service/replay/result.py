@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from decision_service.core.estimation.ope import Calibration, Interval, Snips, probability_matrix, rate_interval
+from decision_service.core.estimation.ope import Calibration, Interval, mean_interval, probability_matrix
 from decision_service.core.model.values import NO_ACTION
 from decision_service.replay.experiment import Floats, LoggedExperiment
 
@@ -60,15 +60,7 @@ def _inverse(experiment: LoggedExperiment) -> Floats:
 
 def _valued(experiment: LoggedExperiment, weights: Floats, rewards: Floats) -> Interval:
     low, high = experiment.reward.low, experiment.reward.high
-    sums = Snips.of(weights, rewards)
-    if sums.standard_error > 0 or math.isnan(sums.mean):
-        return sums.normal().clamped(low, high)
-    # All revealed rewards are equal, no click at all, say: that is not certainty. A reward within bounds varies at most
-    # like a rate of the same mean (Bhatia & Davis 2000), so Wilson's interval for a rate covers it.
-    rate = (sums.mean - low) / (high - low)
-    effective = sums.w**2 / sums.ww
-    wilson = rate_interval(rate * effective, round(effective)) if round(effective) else Interval(rate, 0.0, 1.0, 0)
-    return Interval(sums.mean, low + wilson.low * (high - low), low + wilson.high * (high - low), sums.n)
+    return mean_interval(rewards, low=low, high=high, weights=weights).clamped(low, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +131,13 @@ class ReplayResult:
         }
 
 
-def interval_json(value: Interval | None) -> dict[str, float | int | None] | None:
-    """An interval as JSON: `mean`, `low`, `high` and `n`, with null for what is not finite."""
+def interval_json(value: Interval | None) -> dict[str, float | int | str | None] | None:
+    """An interval as JSON: `mean`, `low`, `high` and `n`, with null for what is not known; then `withheld` says why."""
     if value is None:
         return None
     finite = {name: x if math.isfinite(x) else None for name, x in _ends(value).items()}
-    return {**finite, "n": value.n}
+    reason = {"withheld": value.withheld} if value.withheld else {}
+    return {**finite, "n": value.n, **reason}
 
 
 def _ends(value: Interval) -> dict[str, float]:

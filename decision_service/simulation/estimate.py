@@ -97,29 +97,41 @@ def estimate(
     nothing = Estimate((), program.reward.version, len(dataset), 1 - alpha)
     if not len(dataset):
         return replace(nothing, refused=(_no_rows(program, len(targets)),))
-    return _judged(_measured(dataset, targets, alpha, nothing), targets, dataset)
+    measured, snips_error = _measured(dataset, targets, alpha, nothing)
+    return _judged(measured, targets, dataset, snips_error)
 
 
-def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: Estimate) -> Estimate:
+def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: Estimate) -> tuple[Estimate, float]:
+    """What the log says, whether it supports it or not, and the standard error of the self-normalised estimate."""
     target, outside = _spread(dataset, targets)
     supported = 1 - outside
     # Of a row that is supported in part, the part that is; the interval then makes room for the rest.
     held = np.divide(target, supported[:, None], out=np.zeros_like(target), where=supported[:, None] > 1e-9)
     weights = ope.importance_weights(target, dataset.logged, dataset.chosen)
     summary, of_choices = ope.Weights.of(weights), ope.Weights.of(weights[dataset.has_choice])
-    customers = [row.customer_id for row in dataset.rows]
     predicted = cross_fit(dataset)
     arguments = (dataset.logged, dataset.chosen, dataset.rewards, predicted)
     change = ope.dr_terms(held, *arguments) - ope.dr_terms(dataset.logged, *arguments)
     low, high = dataset.reward.low, dataset.reward.high
+    design = ope.DesignTerms.of(held - dataset.logged, dataset.logged, predicted, low, high)
+    least, most = float(design.least.min()), float(design.most.max())
+    heaviest = float(np.divide(held, dataset.logged, out=np.zeros_like(held), where=dataset.logged > 0).max())
     room = float(outside.mean()) * (high - low)
-    return replace(
+
+    def interval(
+        values: FloatArray, least: float, most: float, weights: FloatArray | None = None, heaviest: float = 0.0
+    ) -> Interval:
+        return ope.mean_interval(
+            values, alpha, dataset.customers, low=least, high=most, weights=weights, heaviest=heaviest
+        )
+
+    measured = replace(
         nothing,
-        today=ope.mean_interval(dataset.rewards, alpha, customers).clamped(low, high),
+        today=interval(dataset.rewards, low, high).clamped(low, high),
         # What was earned plus what is estimated to change: so that nothing proposed is nothing changed, to the digit.
-        proposed=_wider(ope.mean_interval(dataset.rewards + change, alpha, customers), room).clamped(low, high),
-        difference=_wider(ope.mean_interval(change, alpha, customers), room).clamped(low - high, high - low),
-        snips=_wider(ope.Snips.of(weights, dataset.rewards).normal(alpha), room).clamped(low, high),
+        proposed=interval(dataset.rewards + change, low + least, high + most).widened(room).clamped(low, high),
+        difference=interval(change, least, most).widened(room).clamped(low - high, high - low),
+        snips=interval(dataset.rewards, low, high, weights, heaviest).widened(room).clamped(low, high),
         effective_sample_size=of_choices.effective_sample_size,
         mean_weight=summary.mean,
         mean_weight_z=_mean_weight_z(target, dataset.logged, weights, supported),
@@ -127,6 +139,7 @@ def _measured(dataset: LoggedDataset, targets: Targets, alpha: float, nothing: E
         unsupported=float(outside.mean()),
         other_history=float(np.mean([_target(targets, row.decision_id).other_history for row in dataset.rows])),
     )
+    return measured, ope.Snips.of(weights, dataset.rewards).standard_error
 
 
 def _target(targets: Targets, decision_id: str) -> _Target:
@@ -157,11 +170,7 @@ def _mean_weight_z(target: FloatArray, logged: FloatArray, weights: FloatArray, 
     return float((weights - expected).sum()) / float(np.sqrt(variance)) if variance > 1e-9 else 0.0
 
 
-def _wider(interval: Interval, by: float) -> Interval:
-    return Interval(interval.mean, interval.low - by, interval.high + by, interval.n)
-
-
-def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset) -> Estimate:
+def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset, snips_error: float) -> Estimate:
     """The estimate if the log supports it, otherwise what is missing; the measures stay either way."""
     assert measured.unsupported is not None
     assert measured.effective_sample_size is not None
@@ -188,7 +197,7 @@ def _judged(measured: Estimate, targets: Targets, dataset: LoggedDataset) -> Est
         )
     if refused:
         return replace(measured, refused=tuple(refused), proposed=None, difference=None, snips=None)
-    return replace(measured, cautions=tuple(_cautions(measured, dataset)))
+    return replace(measured, cautions=tuple(_cautions(measured, dataset, snips_error)))
 
 
 def _missing(targets: Targets) -> str:
@@ -208,13 +217,12 @@ def _missing(targets: Targets) -> str:
     )
 
 
-def _cautions(measured: Estimate, dataset: LoggedDataset) -> list[str]:
+def _cautions(measured: Estimate, dataset: LoggedDataset, snips_error: float) -> list[str]:
     cautions = []
     proposed, snips = measured.proposed, measured.snips
     assert proposed is not None
     assert snips is not None
-    width = max((snips.high - snips.low) / (2 * ope.z_value((1 - measured.confidence) / 2)), 1e-12)
-    if abs(proposed.mean - snips.mean) > MOST_DISAGREEMENT * width:
+    if abs(proposed.mean - snips.mean) > MOST_DISAGREEMENT * max(snips_error, 1e-12):
         cautions.append(
             f"the self-normalised estimate, {snips.mean:.4g}, is far from the doubly robust one, {proposed.mean:.4g}"
         )

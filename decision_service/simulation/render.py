@@ -158,7 +158,7 @@ def _verdict(difference: Interval) -> str:
 
 
 def _within(interval: Interval, sign: str = "") -> str:
-    return rf"{interval.mean:{sign}.4g} \[{interval.low:{sign}.4g}, {interval.high:{sign}.4g}]"
+    return escape(interval.text(f"{sign}.4g"))
 
 
 def _beside(today: int, proposed: int) -> str:

@@ -54,10 +54,16 @@ def test_a_later_part_of_the_rows_can_be_valued_alone() -> None:
 
 
 def test_no_match_gives_no_value() -> None:
-    """Where nothing matches the mean is nan, which JSON writes as null."""
+    """Where nothing matches there is no mean and there are no bounds; JSON writes null, and why."""
     value = policy_value(experiment([("a", 0.5, 1.0)]), ["b"])
     assert math.isnan(value.mean)
-    assert interval_json(value) == {"mean": None, "low": 0.0, "high": 2.0, "n": 1}
+    assert interval_json(value) == {
+        "mean": None,
+        "low": None,
+        "high": None,
+        "n": 1,
+        "withheld": "too little data: no decision to estimate from",
+    }
 
 
 def test_a_known_value_of_doing_nothing_counts_in_every_row() -> None:
@@ -67,10 +73,10 @@ def test_a_known_value_of_doing_nothing_counts_in_every_row() -> None:
 
 
 def test_no_reward_at_all_is_not_certainty() -> None:
-    """Twenty matched rows without a click leave room for 16 % of the largest reward, as Wilson's interval says."""
+    """Twenty matched rows without a click leave room for 17 % of the largest reward, as Clopper and Pearson say."""
     value = policy_value(experiment([("a", 0.5, 0.0)] * 20), ["a"] * 20)
     assert (value.mean, value.low) == pytest.approx((0.0, 0.0))
-    assert value.high == pytest.approx(2 * 3.8415 / (20 + 3.8415), rel=1e-3)
+    assert value.high == pytest.approx(2 * (1 - 0.025 ** (1 / 20)))
 
 
 def test_rewards_are_clipped_to_their_bounds() -> None:

@@ -9,6 +9,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from decision_service.core.estimation.intervals import Interval
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.reasons import Reason
 from decision_service.core.model.record import DecisionRecord, Exclusion, Option
@@ -150,6 +151,19 @@ def test_a_marketer_reads_what_changes_why_and_what_it_earns(lived: Lived) -> No
     )
     assert "Reward per decision: no estimate. Today it is 0." in refused
     assert "new_sms has" in refused
+
+
+def test_an_interval_that_is_withheld_says_why_to_people_and_programs(lived: Lived) -> None:
+    """Where bounds would stand there is the reason; the JSON has null for them, and the reason."""
+    report = lived.report(NEWS)
+    told = Interval(0.2, 0.01, 0.9, 7).clamped(0, 1)
+    report = replace(report, estimate=replace(report.estimate, proposed=told))
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(render(report))
+    text = " ".join(console.export_text().split())
+    assert "proposed 0.2 [too little data: it could be anything from 0.01 to 0.9]" in text
+    proposed = json.loads(json.dumps(report.to_json(), allow_nan=False))["estimate"]["proposed"]
+    assert proposed == {"mean": 0.2, "low": None, "high": None, "n": 7, "withheld": told.withheld}
 
 
 WRONG = "name: x\nactions: []\n"

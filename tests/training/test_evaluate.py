@@ -62,6 +62,25 @@ def test_estimates_meet_the_truth() -> None:
     )
 
 
+@pytest.mark.slow
+def test_values_lie_where_their_intervals_say() -> None:
+    """Of 300 logs with RANDOM_CONTROL and several decisions of a customer, at least 93 % of the 95 % intervals of every
+    estimator contain the truth."""
+    rng, effect, logs = np.random.default_rng(1936), 0.1, 300
+    truth = BASE_RATE + effect * (1 - EPSILON + EPSILON / 6)
+    served = BASE_RATE + effect * (0.8 * EPSILON / 6 + 0.2 / 6)
+    covered = dict.fromkeys(("dr", "snips", "ips", "as served"), 0)
+    for _ in range(logs):
+        log = simulated_log(rng, 1_000, effect, champion=WRONG)
+        result = evaluate(log, {CHALLENGER: preferring(RIGHT), CHAMPION: preferring(WRONG)}, values_at(BASE_RATE, log))
+        value = result.value(CHALLENGER)
+        for name, interval in (("dr", value.dr), ("snips", value.snips), ("ips", value.ips)):
+            assert not interval.withheld
+            covered[name] += truth in interval
+        covered["as served"] += served in result.logged_value
+    assert min(covered.values()) >= 0.93 * logs, covered
+
+
 def test_what_was_served_is_valued_at_its_average() -> None:
     """The logging policy has weights of 1, full effective sample size, and the average reward by SNIPS."""
     log = simulated_log(np.random.default_rng(1), 500, 0.2)

@@ -35,7 +35,7 @@ def test_the_better_candidate_is_chosen_whatever_its_place(dataset: LoggedDatase
     for candidates in ((GOOD, USELESS), (USELESS, GOOD)):
         fitted = fit(dataset, INPUTS, Exploration(), 1, candidates)
         assert fitted.candidate == GOOD
-        value = {swept.candidate: swept.value.mean for swept in fitted.sweep}
+        value = {swept.candidate: swept.value for swept in fitted.sweep}
         assert value[GOOD] > value[USELESS] + 0.2
 
 

@@ -72,6 +72,15 @@ def test_a_refusal_says_what_to_do() -> None:
     assert "raise the exploration floor" in html
 
 
+def test_where_the_data_are_too_few_it_says_so_in_place_of_bounds() -> None:
+    """In the table, without a bar that reaches from nowhere to nowhere."""
+    log = simulated_log(np.random.default_rng(1), 12, 0.3)
+    evaluation = evaluate(
+        log, {CHALLENGER: preferring([0, 1, 2]), CHAMPION: uniform_policy}, np.zeros(log.logged.shape)
+    )
+    assert "[too little data: it could be anything from 0" in render_gate_report(evaluation, judge(evaluation))
+
+
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", 'a & "b"'])
 def test_names_are_escaped(name: str) -> None:
     """A program's name cannot become markup."""

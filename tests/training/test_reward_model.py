@@ -69,5 +69,5 @@ def test_it_tightens_the_doubly_robust_estimate() -> None:
     target = preferring([0, 1, 2])(later)
     predicted = predict_from(history, later)
     doubly = ope.dr(target, later.logged, later.chosen, later.rewards, predicted)
-    plain = ope.ips(ope.importance_weights(target, later.logged, later.chosen), later.rewards)
+    plain = ope.Moments.of(ope.importance_weights(target, later.logged, later.chosen) * later.rewards)
     assert doubly.standard_error < 0.75 * plain.standard_error

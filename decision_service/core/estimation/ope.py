@@ -25,7 +25,6 @@ from decision_service.core.estimation.intervals import (
     anytime_lower,
     chi_square_survival,
     mean_interval,
-    rate_interval,
     z_value,
 )
 
@@ -42,15 +41,12 @@ __all__ = [
     "anytime_interval",
     "anytime_lower",
     "chi_square_survival",
-    "clipped_ips",
     "dr",
     "dr_terms",
     "group_balance",
     "importance_weights",
-    "ips",
     "mean_interval",
     "probability_matrix",
-    "rate_interval",
     "unsupported_mass",
     "z_value",
 ]
@@ -75,16 +71,6 @@ def importance_weights(target: FloatArray, logged: FloatArray, chosen: IntArray)
         raise ValueError("a chosen action has logged probability 0; such a row says nothing about any policy")
     weights: FloatArray = target[rows, chosen] / probability
     return weights
-
-
-def ips(weights: FloatArray, rewards: FloatArray) -> Moments:
-    """Inverse probability scoring (Horvitz & Thompson 1952): unbiased, the mean of w·r."""
-    return Moments.of(weights * rewards)
-
-
-def clipped_ips(weights: FloatArray, rewards: FloatArray, clip: float) -> Moments:
-    """IPS with weights cut to `clip` (Ionides 2008): less variance; for rewards ≥ 0 it errs downwards only."""
-    return Moments.of(np.minimum(weights, clip) * rewards)
 
 
 def dr_terms(
@@ -198,13 +184,6 @@ class Snips:
             return math.nan
         spread = self.wwrr - 2 * self.mean * self.wwr + self.mean**2 * self.ww
         return math.sqrt(max(0.0, spread)) / self.w
-
-    def normal(self, alpha: float = DEFAULT_ALPHA) -> Interval:
-        """Two-sided asymptotic interval, for one look at the data."""
-        width = z_value(alpha / 2) * self.standard_error
-        if math.isnan(width):
-            return Interval(self.mean, -math.inf, math.inf, self.n)
-        return Interval(self.mean, self.mean - width, self.mean + width, self.n)
 
 
 @dataclass(frozen=True, slots=True)
