@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from decision_service.adapters.redis.embedded import free_port
 from decision_service.application.policy_store import Published
 from decision_service.application.ports import Warehouse
 from decision_service.client import DecisionClient
+from decision_service.core.choice.draw import Draw, KeyedDraw
 from decision_service.core.model.errors import InvalidRequest, Unavailable
 from decision_service.operation import bootstrap, jobs
 from decision_service.operation.settings import Settings
@@ -101,6 +103,12 @@ class Sandbox:
         if self._client is None:
             raise Unavailable("decision service", "the sandbox has not been started")
         return self._client
+
+    @property
+    def draw(self) -> Draw:
+        """What requests are drawn by here; after `start`."""
+        with closing(bootstrap.open_installation(self.settings)) as installation:
+            return KeyedDraw(installation.claim().draw_key)
 
     def start(self) -> None:
         """Start workers and loader, and connect."""
