@@ -200,9 +200,8 @@ class _Replay:
         audited = self.sandbox.audit(self.made)
         logged = warehouse.query("SELECT decision_id, action, actions, probabilities FROM decisions").to_pylist()
         options = [dict(zip(row["actions"], row["probabilities"], strict=True)) for row in logged]
-        matched = [
-            self.made[row["decision_id"]] for row in logged if self._is_matched(row["decision_id"], row["action"])
-        ]
+        known = [(self.made[row["decision_id"]], row["action"]) for row in logged if row["decision_id"] in self.made]
+        matched = [made for made, action in known if made.row.action == action]
         served = [made for made in matched if made.row.action in experiment.arm_actions]
         best = {version: self._best_arms(version, half) for version in {self.champion, midway} - {None} if version}
         valued = {version: values.policy_value(experiment, actions, first=half) for version, actions in best.items()}

