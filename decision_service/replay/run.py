@@ -41,6 +41,7 @@ BATCH = 32
 ASKING_THREADS, REPORTING_THREADS = 8, 4
 START_MS = 1_767_571_200_000
 AUTHOR = "nba replay"
+LOGGED = "SELECT decision_id, action, actions, probabilities FROM decisions ORDER BY decided_at_ms"
 
 
 def run_replay(
@@ -198,7 +199,7 @@ class _Replay:
         """Everything valued, from what the warehouse holds."""
         experiment, warehouse = self.experiment, self.sandbox.warehouse
         audited = self.sandbox.audit(self.made)
-        logged = warehouse.query("SELECT decision_id, action, actions, probabilities FROM decisions").to_pylist()
+        logged = warehouse.query(LOGGED).to_pylist()
         options = [dict(zip(row["actions"], row["probabilities"], strict=True)) for row in logged]
         known = [(self.made[row["decision_id"]], row["action"]) for row in logged if row["decision_id"] in self.made]
         matched = [made for made, action in known if made.row.action == action]
