@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -45,11 +46,17 @@ def replay(
     campaign: Annotated[str, typer.Option(help="open_bandit: `men`, `women` or `all`.")] = "men",
     rows: Annotated[int | None, typer.Option(min=1, help="Only so many rows, drawn at random.")] = None,
     checkpoints: Annotated[int, typer.Option(min=0, max=50, help="How often models are trained on the way.")] = 8,
-    seed: Annotated[int, typer.Option(help="Seed of the order of rows.")] = 1,
+    margin: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much worse than the champion a challenger may be, in units of the reward."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the order of rows, and of which of them become decisions.")
+    ] = 1,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run a logged experiment through the whole product: every row is a real Decide (docs/replay.md).
+    """Run a logged experiment through the whole product: every decision is a real Decide (docs/replay.md).
 
     Everything runs in a folder of its own, `replay` below the home, which is emptied first.
     """
@@ -66,8 +73,10 @@ def replay(
             experiment = datasets.from_csv(Path(dataset), mapping, reward)
         case _:
             raise InvalidRequest.of("dataset", f"{dataset!r} is not hillstrom or open_bandit; for a CSV give --mapping")
+    if margin is not None:
+        experiment = replace(experiment, reward=replace(experiment.reward, margin=margin))
     with progress_bar() as progress:
-        result = run_replay(settings(home), experiment.sample(rows, seed), progress, checkpoints=checkpoints)
+        result = run_replay(settings(home), experiment.sample(rows, seed), progress, checkpoints, seed=seed)
     if as_json:
         print_json(result.to_json())
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from decision_service.adapters.redis.embedded import free_port
 from decision_service.application.policy_store import Published
 from decision_service.application.ports import Warehouse
 from decision_service.client import DecisionClient
+from decision_service.core.choice.draw import Draw, KeyedDraw
 from decision_service.core.model.errors import InvalidRequest, Unavailable
 from decision_service.operation import bootstrap, jobs
 from decision_service.operation.settings import Settings
@@ -103,6 +105,12 @@ class Sandbox:
             raise Unavailable("decision service", "the sandbox has not been started")
         return self._client
 
+    @property
+    def draw(self) -> Draw:
+        """What requests are drawn by here; after `start`."""
+        with closing(bootstrap.open_installation(self.settings)) as installation:
+            return KeyedDraw(installation.claim().draw_key)
+
     def start(self) -> None:
         """Start workers and loader, and connect."""
         self.stack.start()
@@ -133,6 +141,14 @@ class Sandbox:
         log, now_ms = bootstrap.open_log(self.settings), self.clock.now_ms()
         _poll("loader", timeout_s, lambda: log.backlog() == 0)
         record_loaded(self.warehouse, now_ms)  # the loader says so now and then; the simulation's clock has jumped
+
+    def mature(self, window_s: int) -> None:
+        """Let the time pass in which rewards with this window become final; what was logged is loaded."""
+        from decision_service.warehouse.progress import MARGIN_MS
+        from training.join import LATE_GRACE_S
+
+        self.clock.set(self.clock.now_ms() + (window_s + LATE_GRACE_S) * 1000 + MARGIN_MS)
+        self.drain()
 
     def join(self) -> None:
         """Outcomes to rewards, as of the clock."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,8 +13,16 @@ from typing import TypeVar
 
 from decision_service.core.model.errors import InvalidRequest, Violation
 from decision_service.core.model.values import NO_ACTION
+from decision_service.replay.design import column_problem, ratio_problem, shares_problem
 from decision_service.replay.experiment import Arm, LoggedExperiment, LoggedRow, RewardChoice
-from decision_service.replay.mapping import ArmMapping, ExperimentMapping, load_mapping, parse_number, parse_value
+from decision_service.replay.mapping import (
+    ArmMapping,
+    ExperimentMapping,
+    RewardMapping,
+    load_mapping,
+    parse_number,
+    parse_value,
+)
 
 MAPPINGS = Path(__file__).parent / "mappings"
 MAX_REPORTED_CELLS = 10
@@ -87,12 +97,20 @@ def read_experiment(path: Path, mapping: ExperimentMapping, reward: str | None =
         raise InvalidRequest.of(str(path), "has a header but no rows; export the experiment's rows")
     arms = mapping.arms or {value: ArmMapping(action=_identifier(value)) for value in _distinct(lines, mapping.arm)}
     actions = {value: arm if isinstance(arm, str) else arm.action for value, arm in arms.items()}
+    shares = mapping.shares(tuple(actions))
     violations: list[Violation] = []
     seen: set[str] = set()
     rows = [
-        _row(cells, line, path, mapping, actions, seen, violations)
+        _row(cells, line, path, mapping, actions, shares, seen, violations)
         for line, cells in enumerate(lines, start=2)
         if len(violations) < MAX_REPORTED_CELLS
+    ]
+    least = mapping.least_probability or min([*shares.values()] or [row.probability for row in rows], default=1.0)
+    idle = chosen.low if mapping.no_action_value is None else mapping.no_action_value
+    # What is wrong with the whole is asked only where every row can be read.
+    violations = violations or [
+        *_design_problems(rows, mapping, actions, shares, least),
+        *_idle_problems(idle, chosen),
     ]
     if violations:
         raise InvalidRequest(violations)
@@ -103,10 +121,35 @@ def read_experiment(path: Path, mapping: ExperimentMapping, reward: str | None =
             Arm(NO_ACTION) if isinstance(arm, str) else Arm(arm.action, arm.channel, arm.message, arm.attributes)
             for arm in arms.values()
         ),
-        reward=RewardChoice(chosen.outcome, chosen.low, chosen.high),
+        reward=RewardChoice(chosen.outcome, chosen.low, chosen.high, chosen.margin),
         rows=tuple(rows),
-        no_action_value=mapping.no_action_value,
+        least_probability=least,
+        no_action_value=None if NO_ACTION in actions.values() else idle,
     )
+
+
+def _design_problems(
+    rows: Sequence[LoggedRow],
+    mapping: ExperimentMapping,
+    actions: Mapping[str, str],
+    shares: Mapping[str, float],
+    least: float,
+) -> list[Violation]:
+    """What shows that arms were not given as the mapping says. shares: empty where a column tells it row by row."""
+    column = mapping.probability_column
+    if column is None:
+        counts = Counter(row.arm for row in rows)
+        found = shares_problem(shares) or ratio_problem(shares, {v: counts[action] for v, action in actions.items()})
+    else:
+        inverse = {v: math.fsum(1 / row.probability for row in rows if row.arm == a) for v, a in actions.items()}
+        found = column_problem(column, inverse, len(rows), least)
+    return [found] if found else []
+
+
+def _idle_problems(value: float, reward: RewardMapping) -> list[Violation]:
+    if reward.low <= value <= reward.high:
+        return []
+    return [Violation("no_action_value", f"{value:g} is outside the reward's bounds [{reward.low:g}, {reward.high:g}]")]
 
 
 def _row(
@@ -115,6 +158,7 @@ def _row(
     path: Path,
     mapping: ExperimentMapping,
     actions: Mapping[str, str],
+    shares: Mapping[str, float],
     seen: set[str],
     violations: list[Violation],
 ) -> LoggedRow:
@@ -141,16 +185,15 @@ def _row(
     def probability(text: str) -> float:
         if not 0 < (value := parse_number(text)) <= 1:
             raise ValueError(f"{text!r} is not a probability in (0, 1]")
+        if mapping.least_probability is not None and value < mapping.least_probability:
+            raise ValueError(f"{text!r} is below `least_probability`, {mapping.least_probability:g}")
         return value
 
-    given = mapping.probability
     arm = read(mapping.arm, action, "")
-    if given == "uniform":
-        p = 1 / len(actions)
-    elif isinstance(given, str):
-        p = read(given, probability, 1.0)
+    if mapping.probability_column is not None:
+        p = read(mapping.probability_column, probability, 1.0)
     else:
-        p = given.get(cells[mapping.arm], 1.0) if isinstance(given, dict) else given
+        p = shares.get(cells[mapping.arm], 1.0)
     return LoggedRow(
         customer_id=read(mapping.customer_id, customer, "") if mapping.customer_id else f"{mapping.name}-{line - 1}",
         features={

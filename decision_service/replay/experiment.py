@@ -25,11 +25,15 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class RewardChoice:
-    """Which outcome is optimised, clipped to [low, high]; a row without it earns 0."""
+    """Which outcome is optimised, clipped to [low, high]; a row without it earns 0.
+
+    margin: how much worse than the champion, in units of this reward, a challenger may turn out to be; ≥ 0.
+    """
 
     outcome: str
     low: float = 0.0
     high: float = 1.0
+    margin: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,9 @@ class LoggedRow:
 class LoggedExperiment:
     """A validated experiment.
 
-    no_action_value: the reward of doing nothing where it is known for every row although no arm did so (no
-    recommendation, no click); None where it is not known, or where an arm is NO_ACTION.
+    least_probability: no arm had less in any row; above 0, at most 1 / number of arms.
+    no_action_value: what NO_ACTION earns where no arm is NO_ACTION, since the service may choose it nevertheless; by
+    default the least reward that is possible, so that models keep off it. None where an arm is NO_ACTION.
     """
 
     name: str
@@ -60,7 +65,13 @@ class LoggedExperiment:
     arms: tuple[Arm, ...]
     reward: RewardChoice
     rows: tuple[LoggedRow, ...]
+    least_probability: float
     no_action_value: float | None = None
+
+    @property
+    def arm_actions(self) -> frozenset[str]:
+        """Action ids of the arms; NO_ACTION is among them only where the experiment left customers alone."""
+        return frozenset(arm.action for arm in self.arms)
 
     @property
     def contact_arms(self) -> tuple[Arm, ...]:
@@ -69,8 +80,11 @@ class LoggedExperiment:
 
     def rewards(self) -> Floats:
         """The chosen reward of every row, clipped to its bounds, shape (n_rows,)."""
-        raw = np.array([row.outcomes.get(self.reward.outcome, 0.0) for row in self.rows], dtype=np.float64)
-        return np.clip(raw, self.reward.low, self.reward.high)
+        return np.array([self.reward_of(row) for row in self.rows], dtype=np.float64)
+
+    def reward_of(self, row: LoggedRow) -> float:
+        """The chosen reward of a row, clipped to its bounds."""
+        return min(max(row.outcomes.get(self.reward.outcome, 0.0), self.reward.low), self.reward.high)
 
     def sample(self, rows: int | None, seed: int) -> LoggedExperiment:
         """The rows in seeded random order, cut to the first `rows` of that order."""

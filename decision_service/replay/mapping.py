@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -30,11 +31,15 @@ class ArmMapping(_Strict):
 
 
 class RewardMapping(_Strict):
-    """An outcome column as a reward, clipped to [low, high]; fix the bounds from what is possible, not from data."""
+    """An outcome column as a reward, clipped to [low, high]; fix the bounds from what is possible, not from data.
+
+    margin: how much worse than the champion, in units of this reward, a challenger may turn out to be.
+    """
 
     outcome: str
     low: float = 0.0
     high: float = 1.0
+    margin: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
     @model_validator(mode="after")
     def _ordered(self) -> RewardMapping:
@@ -50,6 +55,7 @@ class ExperimentMapping(_Strict):
     out, every value found is an action named after it.
     probability: `uniform` (1/number of arms), a column, one number, or one per arm value. Known by design of the
     experiment, never estimated from the file.
+    least_probability: with a column, what no arm had less of in any row; by default the least that the file has.
     """
 
     name: Name
@@ -60,6 +66,7 @@ class ExperimentMapping(_Strict):
     outcomes: list[str] = Field(min_length=1)
     rewards: dict[Name, RewardMapping] = Field(min_length=1)
     customer_id: str | None = None
+    least_probability: Probability | None = None
     no_action_value: float | None = None
 
     @model_validator(mode="after")
@@ -76,6 +83,8 @@ class ExperimentMapping(_Strict):
             problems.append("two arms have the same action; give each its own")
         if self.no_action_value is not None and NO_ACTION in actions:
             problems.append("`no_action_value` is for experiments without a NO_ACTION arm; remove one of the two")
+        if self.least_probability is not None and self.probability_column is None:
+            problems.append("`least_probability` is for a `probability` that is a column; remove it")
         leaking = sorted({self.arm, *self.outcomes} & self.features.keys())
         if leaking:
             problems.append(f"{', '.join(leaking)}: an arm or outcome cannot be a feature; remove it from `features`")
@@ -85,10 +94,25 @@ class ExperimentMapping(_Strict):
 
     def columns(self) -> list[str]:
         """Every column that the CSV must have."""
-        wanted = [self.customer_id, self.arm, *self.features, *self.outcomes]
-        if isinstance(self.probability, str) and self.probability != "uniform":
-            wanted.append(self.probability)
+        wanted = [self.customer_id, self.arm, *self.features, *self.outcomes, self.probability_column]
         return list(dict.fromkeys(column for column in wanted if column is not None))
+
+    @property
+    def probability_column(self) -> str | None:
+        """The column of logged probabilities, if there is one."""
+        return self.probability if isinstance(self.probability, str) and self.probability != "uniform" else None
+
+    def shares(self, arms: Sequence[str]) -> dict[str, float]:
+        """Arm value → its designed probability, for all of `arms`; empty where a column tells it row by row."""
+        match self.probability:
+            case "uniform":
+                return dict.fromkeys(arms, 1 / len(arms))
+            case str():
+                return {}
+            case dict() as given:
+                return {arm: given[arm] for arm in arms}
+            case one:
+                return dict.fromkeys(arms, one)
 
     def reward(self, name: str | None) -> RewardMapping:
         """The named reward, or the first.

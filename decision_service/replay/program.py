@@ -9,11 +9,9 @@ import pyarrow as pa
 from decision_service.core.model.values import Value, ValueType
 from decision_service.replay.experiment import LoggedExperiment
 
-MARGIN_SHARE = 0.07
-"""How much worse than the champion, as a share of the experiment's mean reward, a challenger may turn out to be."""
 EPSILON = 0.3
-"""A replay learns from matched rows only, a fraction of them all: with less exploration an early champion that is no
-more than good would hardly ever meet the evidence that something is better."""
+"""A replay learns from a fraction of the rows: with less exploration an early champion that is no more than good would
+hardly ever meet the evidence that something is better."""
 REWARD_WINDOW_S = 3_600
 _ARROW = {
     ValueType.BOOL: pa.bool_(),
@@ -51,6 +49,11 @@ def program_document(experiment: LoggedExperiment, epsilon: float = EPSILON) -> 
             },
         }
     )
+
+
+def largest_probability(actions: int, has_model: bool, epsilon: float = EPSILON) -> float:
+    """Of any of so many actions, NO_ACTION included, under the program's exploration; uniform without a model."""
+    return 1 - epsilon + epsilon / actions if has_model else 1 / actions
 
 
 def default_reward(experiment: LoggedExperiment) -> float:

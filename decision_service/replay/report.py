@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from decision_service.core.estimation.intervals import Interval
-from decision_service.replay.result import ReplayResult
+from decision_service.replay.result import Estimate, ReplayResult
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -18,14 +17,15 @@ def render(result: ReplayResult) -> RenderableType:
 
     table = Table(title=f"{result.dataset}: mean {result.reward} per customer (95 % interval)", title_justify="left")
     table.add_column("policy")
-    table.add_column("value", justify="right")
-    table.add_row("served, exploration included", _interval(result.served_value))
-    table.add_row("final champion, second half", _interval(result.champion_value))
-    table.add_row("champion at half time, second half", _interval(result.midway_value))
+    for column in ("value", "rows", "effective"):
+        table.add_column(column, justify="right")
+    table.add_row("served, exploration included", *_cells(result.served_value))
+    table.add_row("final champion, second half", *_cells(result.champion_value))
+    table.add_row("champion at half time, second half", *_cells(result.midway_value))
     table.add_section()
-    table.add_row("uniform", _interval(result.uniform_value))
+    table.add_row("uniform", *_cells(result.uniform_value))
     for action, value in result.fixed_values.items():
-        table.add_row(f"always {action}", _interval(value))
+        table.add_row(f"always {action}", *_cells(value))
     models = Table(title="Models", title_justify="left")
     for column in ("after rows", "version", "verdict", "why"):
         models.add_column(column, overflow="fold")
@@ -36,13 +36,17 @@ def render(result: ReplayResult) -> RenderableType:
         "",
         models,
         "",
-        f"decisions {result.decisions:,} · matched {result.matched:,} · missing {result.missing} · "
-        f"duplicated {result.duplicates} · drawn against logged probabilities p = {result.chi_square_p:.2f} · "
-        f"{result.seconds:.0f} s",
+        f"rows {result.rows:,} · presented {result.presented:,} · decisions {result.decisions:,} · matched "
+        f"{result.matched:,} · missing {result.missing} · duplicated {result.duplicates} · drawn against logged "
+        f"probabilities p = {result.chi_square_p:.2f} · {result.seconds:.0f} s",
     )
 
 
-def _interval(value: Interval | None) -> str:
+def _cells(value: Estimate | None) -> tuple[str, str, str]:
+    if value is None:
+        return "–", "", ""
     from rich.markup import escape
 
-    return "–" if value is None else escape(value.text(".4f"))
+    of = value.interval
+    shown = value.refusal if of is None else escape(of.text(".4f"))
+    return shown, f"{value.matched:,}", f"{value.effective_rows:,.0f}"

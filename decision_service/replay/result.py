@@ -9,41 +9,78 @@ from dataclasses import dataclass
 import numpy as np
 
 from decision_service.core.estimation.ope import Calibration, Interval, mean_interval, probability_matrix
-from decision_service.core.model.values import NO_ACTION
 from decision_service.replay.experiment import Floats, LoggedExperiment
+from training.gate import GateRules
+
+LEAST_EFFECTIVE_ROWS = GateRules().least_effective_rows
+"""What the gate asks for before it concludes anything is asked for before a value is shown."""
 
 
-def policy_value(experiment: LoggedExperiment, actions: Sequence[str], first: int = 0) -> Interval:
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The value of a policy, with the data that it rests on.
+
+    matched: rows that reveal what the policy earns. effective_rows: how many equally weighted rows would tell as much,
+    (Σw)² / Σw² (Kish 1965). interval: None where they are fewer than LEAST_EFFECTIVE_ROWS.
+    """
+
+    interval: Interval | None
+    matched: int
+    effective_rows: float
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no interval; empty if there is one."""
+        if self.interval is not None:
+            return self.interval.withheld
+        return f"too little data: {self.effective_rows:.0f} effective rows, {LEAST_EFFECTIVE_ROWS:.0f} needed"
+
+    def to_json(self) -> dict[str, float | int | str | None]:
+        """As a JSON object, with null for what is refused or not finite."""
+        value = self.interval
+        ends = (None, None, None) if value is None else (value.mean, value.low, value.high)
+        finite = (x if x is not None and math.isfinite(x) else None for x in ends)
+        return {
+            **dict(zip(("mean", "low", "high"), finite, strict=True)),
+            "n": self.matched,
+            "effective_rows": round(self.effective_rows, 1),
+            "refused": self.refusal or None,
+        }
+
+
+def served_value(experiment: LoggedExperiment, weights: Sequence[float], rewards: Sequence[float]) -> Estimate:
+    """The value of the policy that decided, from its decisions' rewards; weights: inverse to the rate at which rows
+    became decisions when each was made."""
+    return _estimate(experiment, np.array(weights, dtype=np.float64), np.array(rewards, dtype=np.float64))
+
+
+def policy_value(experiment: LoggedExperiment, actions: Sequence[str], first: int = 0) -> Estimate:
     """The value of a policy that chose `actions` for the rows from number `first` on, one per row.
 
     Rows whose logged arm is the action reveal their reward and count 1/P(arm) (Li, Chu, Langford & Wang 2011, with
     the weights of Horvitz & Thompson where arms were not equally likely; self-normalised). Choices must not depend
-    on the row's arm or outcome. NO_ACTION counts 1 in every row where its reward is known without an arm. The mean
-    is nan, unbounded, where nothing matches.
+    on the row's arm or outcome.
     """
     rows = experiment.rows[first : first + len(actions)]
     weights = np.array(
         [(row.arm == action) / row.probability for row, action in zip(rows, actions, strict=True)], dtype=np.float64
     )
-    rewards = experiment.rewards()[first : first + len(actions)]
-    if experiment.no_action_value is not None:
-        idle = np.array([action == NO_ACTION for action in actions], dtype=np.bool_)
-        weights[idle], rewards[idle] = 1.0, experiment.no_action_value
-    return _valued(experiment, weights, rewards)
+    return _estimate(experiment, weights, experiment.rewards()[first : first + len(actions)])
 
 
-def uniform_value(experiment: LoggedExperiment) -> Interval:
+def uniform_value(experiment: LoggedExperiment) -> Estimate:
     """The value of drawing every arm equally often, estimated on all rows."""
     weights = _inverse(experiment) / len(experiment.arms)
-    return _valued(experiment, weights, experiment.rewards())
+    return _estimate(experiment, weights, experiment.rewards())
 
 
-def fixed_values(experiment: LoggedExperiment) -> dict[str, Interval]:
+def fixed_values(experiment: LoggedExperiment) -> dict[str, Estimate]:
     """Action → the value of giving it to everyone, estimated on the rows that had it."""
     inverse, rewards = _inverse(experiment), experiment.rewards()
     given = np.array([row.arm for row in experiment.rows])
     return {
-        arm.action: _valued(experiment, np.where(given == arm.action, inverse, 0.0), rewards) for arm in experiment.arms
+        arm.action: _estimate(experiment, np.where(given == arm.action, inverse, 0.0), rewards)
+        for arm in experiment.arms
     }
 
 
@@ -56,6 +93,13 @@ def draws_p_value(options: Sequence[Mapping[str, float]], chosen: Sequence[str])
 
 def _inverse(experiment: LoggedExperiment) -> Floats:
     return np.array([1 / row.probability for row in experiment.rows], dtype=np.float64)
+
+
+def _estimate(experiment: LoggedExperiment, weights: Floats, rewards: Floats) -> Estimate:
+    matched = int(np.count_nonzero(weights))
+    effective = float(weights.sum() ** 2 / np.square(weights).sum()) if matched else 0.0
+    interval = _valued(experiment, weights, rewards) if effective >= LEAST_EFFECTIVE_ROWS else None
+    return Estimate(interval, matched, effective)
 
 
 def _valued(experiment: LoggedExperiment, weights: Floats, rewards: Floats) -> Interval:
@@ -77,9 +121,13 @@ class ModelStep:
 class ReplayResult:
     """The end of a replay.
 
-    decisions: rows of the warehouse's decisions. missing: acknowledged decisions that it lacks. duplicates: rows
-    beyond one per decision. matched: decisions whose outcome the experiment reveals.
-    champion_value: the final champion's best action without exploration, on the second half of the rows, None if no
+    rows: of the experiment. presented: those that the service was asked about, see `presentation`. decisions: rows of
+    the warehouse's decisions. matched: those whose outcome the experiment tells, all of them unless the service
+    answered otherwise than in the dry run before. missing: acknowledged decisions that the warehouse lacks. duplicates:
+    rows beyond one per decision.
+    margin: how much worse a challenger was allowed to be, in units of the reward.
+    served_value: of decisions for arms of the experiment.
+    champion_value: the final champion's best arm without exploration, on the second half of the rows, None if no
     model was promoted. That champion learned from matched rows of both halves; `midway_value` is the same for the
     champion that served when the second half began, which had seen none of it.
     chi_square_p: p-value of drawn against logged probabilities.
@@ -87,15 +135,18 @@ class ReplayResult:
 
     dataset: str
     reward: str
+    margin: float
+    rows: int
+    presented: int
     decisions: int
+    matched: int
     missing: int
     duplicates: int
-    matched: int
-    served_value: Interval
-    uniform_value: Interval
-    fixed_values: Mapping[str, Interval]
-    champion_value: Interval | None
-    midway_value: Interval | None
+    served_value: Estimate
+    uniform_value: Estimate
+    fixed_values: Mapping[str, Estimate]
+    champion_value: Estimate | None
+    midway_value: Estimate | None
     chi_square_p: float
     steps: tuple[ModelStep, ...]
     seconds: float
@@ -115,33 +166,23 @@ class ReplayResult:
         return {
             "dataset": self.dataset,
             "reward": self.reward,
+            "margin": self.margin,
+            "rows": self.rows,
+            "presented": self.presented,
             "decisions": self.decisions,
+            "matched": self.matched,
             "missing": self.missing,
             "duplicates": self.duplicates,
-            "matched": self.matched,
-            "served_value": interval_json(self.served_value),
-            "uniform_value": interval_json(self.uniform_value),
-            "champion_value": interval_json(self.champion_value),
-            "midway_value": interval_json(self.midway_value),
-            "fixed_values": {action: interval_json(value) for action, value in self.fixed_values.items()},
+            "served_value": self.served_value.to_json(),
+            "uniform_value": self.uniform_value.to_json(),
+            "champion_value": self.champion_value.to_json() if self.champion_value else None,
+            "midway_value": self.midway_value.to_json() if self.midway_value else None,
+            "fixed_values": {action: value.to_json() for action, value in self.fixed_values.items()},
             "chi_square_p": self.chi_square_p,
             "promoted": [_step_json(step) for step in self.promoted],
             "held": [_step_json(step) for step in self.held],
             "seconds": round(self.seconds, 1),
         }
-
-
-def interval_json(value: Interval | None) -> dict[str, float | int | str | None] | None:
-    """An interval as JSON: `mean`, `low`, `high` and `n`, with null for what is not known; then `withheld` says why."""
-    if value is None:
-        return None
-    finite = {name: x if math.isfinite(x) else None for name, x in _ends(value).items()}
-    reason = {"withheld": value.withheld} if value.withheld else {}
-    return {**finite, "n": value.n, **reason}
-
-
-def _ends(value: Interval) -> dict[str, float]:
-    return {"mean": value.mean, "low": value.low, "high": value.high}
 
 
 def _step_json(step: ModelStep) -> dict[str, object]:

@@ -60,6 +60,14 @@ def test_hillstrom_has_two_mails_and_a_control_arm(tmp_path: Path) -> None:
     assert experiment.rows[0].features["recency"] == 10
     assert experiment.rewards().tolist() == [0.0, 29.99, 0.0]
     assert len({row.customer_id for row in experiment.rows}) == 3
+    assert (experiment.least_probability, experiment.no_action_value) == (1 / 3, None)
+
+
+def test_margins_of_hillstrom_are_in_units_of_each_reward(tmp_path: Path) -> None:
+    """Visits per customer, and dollars: no share of anything, so a shift of the reward leaves them alone."""
+    write(tmp_path, "hillstrom.csv", HILLSTROM)
+    assert hillstrom(tmp_path, "visit").reward.margin == 0.01
+    assert hillstrom(tmp_path, "spend").reward.margin == 0.05
 
 
 def test_an_unknown_reward_names_the_choices(tmp_path: Path) -> None:
@@ -105,7 +113,7 @@ def test_open_bandit_takes_items_as_arms_and_its_logged_probabilities(tmp_path: 
         ("item_1", 0.25, 1.0),
         ("item_0", 0.75, 0.0),
     ]
-    assert experiment.no_action_value == 0.0
+    assert (experiment.least_probability, experiment.no_action_value) == (0.25, 0.0)
 
 
 def test_a_csv_of_ones_own(tmp_path: Path) -> None:
@@ -157,6 +165,66 @@ def test_arms_may_be_left_to_the_file(tmp_path: Path) -> None:
     assert {row.probability for row in experiment.rows} == {0.5}
 
 
+def field_experiment(shares: dict[str, int]) -> str:
+    """A CSV with so many rows of each variant."""
+    rows = [variant for variant, rows in shares.items() for _ in range(rows)]
+    return "id,variant,p,age,member,tags,city,sale\n" + "".join(f"u{i},{v},0.5,1,1,,,0\n" for i, v in enumerate(rows))
+
+
+@pytest.mark.parametrize(
+    ("probability", "counts", "expected"),
+    [
+        ("uniform", {"control": 100, "mail": 100}, ""),
+        ("uniform", {"control": 160, "mail": 40}, "control has 80.00% of the rows, designed were 50.00%"),
+        ({"control": 0.8, "mail": 0.2}, {"control": 160, "mail": 40}, ""),
+        ({"control": 0.8, "mail": 0.2}, {"control": 100, "mail": 100}, "sample ratio mismatch"),
+        ({"control": 0.6, "mail": 0.2}, {"control": 150, "mail": 50}, "sums to 0.8, not 1"),
+        (0.25, {"control": 100, "mail": 100}, "control 0.25, mail 0.25: sums to 0.5"),
+        (0.5, {"control": 100, "mail": 100}, ""),
+        ("p", {"control": 100, "mail": 100}, ""),
+        ("p", {"control": 170, "mail": 30}, "the sum of 1/p over an arm's rows should be 100 %"),
+    ],
+)
+def test_the_design_is_checked_against_the_file(
+    tmp_path: Path, probability: object, counts: dict[str, int], expected: str
+) -> None:
+    """Shares that do not sum to 1, and files that do not have them, are refused: no value would be true."""
+    path = write(tmp_path, "d.csv", field_experiment(counts))
+    mapping = ExperimentMapping.model_validate({**MAPPING, "probability": probability})
+    if expected:
+        with pytest.raises(InvalidRequest) as error:
+            read_experiment(path, mapping)
+        assert expected in str(error.value)
+    else:
+        assert len(read_experiment(path, mapping).rows) == 200
+
+
+def test_the_least_probability_is_the_designs_or_declared(tmp_path: Path) -> None:
+    """With a column, the least that the file has; a row below a declared one is a contradiction."""
+    path = write(tmp_path, "d.csv", CSV)
+    assert read_experiment(path, ExperimentMapping.model_validate(MAPPING)).least_probability == 0.4
+    declared = ExperimentMapping.model_validate({**MAPPING, "least_probability": 0.1})
+    assert read_experiment(path, declared).least_probability == 0.1
+    with pytest.raises(InvalidRequest, match="below `least_probability`"):
+        read_experiment(path, ExperimentMapping.model_validate({**MAPPING, "least_probability": 0.5}))
+
+
+def test_without_a_control_arm_no_action_earns_what_is_declared_or_the_least(tmp_path: Path) -> None:
+    """The service may choose it all the same; the declared value must be a possible reward."""
+    path = write(tmp_path, "d.csv", CSV)
+    arms = {"control": {"action": "letter"}, "mail": {"action": "mail"}}
+    reward = {"sale": {"outcome": "sale", "low": -2, "high": 10}}
+
+    def read(**change: object) -> float | None:
+        mapping = ExperimentMapping.model_validate({**MAPPING, "arms": arms, "rewards": reward, **change})
+        return read_experiment(path, mapping).no_action_value
+
+    assert read() == -2
+    assert read(no_action_value=0) == 0
+    with pytest.raises(InvalidRequest, match=r"outside the reward's bounds \[-2, 10\]"):
+        read(no_action_value=-3)
+
+
 @pytest.mark.parametrize(
     ("change", "field", "message"),
     [
@@ -168,6 +236,8 @@ def test_arms_may_be_left_to_the_file(tmp_path: Path) -> None:
         ({"features": {"sale": "float"}}, "m.yaml", "cannot be a feature"),
         ({"no_action_value": 0}, "m.yaml", "without a NO_ACTION arm"),
         ({"probability": {"mail": 0.5}}, "m.yaml", "same arm values"),
+        ({"probability": "uniform", "least_probability": 0.1}, "m.yaml", "`probability` that is a column"),
+        ({"rewards": {"sale": {"outcome": "sale", "margin": -1}}}, "rewards.sale.margin", "greater than or equal to 0"),
     ],
 )
 def test_a_wrong_mapping_names_the_key_and_the_fix(

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from decision_service.core.choice.exploration import explore, uniform
 from decision_service.core.model.values import NO_ACTION, ValueType
 from decision_service.documents import parse_program
 from decision_service.replay.experiment import Arm, LoggedExperiment, LoggedRow, RewardChoice
-from decision_service.replay.program import checkpoint_rows, default_reward, feature_table, program_document
+from decision_service.replay.program import (
+    EPSILON,
+    checkpoint_rows,
+    default_reward,
+    feature_table,
+    largest_probability,
+    program_document,
+)
 
 EXPERIMENT = LoggedExperiment(
     name="spring",
@@ -18,6 +27,7 @@ EXPERIMENT = LoggedExperiment(
         LoggedRow("u1", {"age": 31, "tags": ("a", "b")}, "mail", 0.5, {"sale": 3.0}),
         LoggedRow("u2", {"age": None, "tags": None}, NO_ACTION, 0.5, {"sale": 0.0}),
     ),
+    least_probability=0.5,
 )
 
 
@@ -35,10 +45,18 @@ def test_the_program_offers_every_contact_arm_to_everybody() -> None:
     assert program.feature_service == "spring"
 
 
+def test_no_probability_of_the_program_is_above_the_largest() -> None:
+    """The best action under the program's own exploration, and every action under a uniform draw."""
+    exploration = parse_program(program_document(EXPERIMENT)).exploration
+    assert exploration.epsilon == EPSILON
+    assert explore(np.array([0.3, 0.1, 0.2]), exploration).max() == pytest.approx(largest_probability(3, True))
+    assert uniform(3).max() == largest_probability(3, False)
+
+
 @pytest.mark.parametrize(("low", "high", "default"), [(0, 1, 0), (-5, 5, 0), (1, 5, 1), (-5, -1, -1)])
 def test_the_default_reward_is_nothing_or_the_nearest_bound(low: float, high: float, default: float) -> None:
     """A decision without outcomes earns 0 where that is possible."""
-    experiment = LoggedExperiment("x", {}, (), RewardChoice("y", low, high), ())
+    experiment = LoggedExperiment("x", {}, (), RewardChoice("y", low, high), (), 1.0)
     assert default_reward(experiment) == default
 
 
