@@ -67,7 +67,9 @@ def _sentence(difference: Difference) -> str:
 
 
 def amount(interval: Interval, sign: str = "") -> str:
-    """A mean and its interval, with as many decimals as show two digits of its width; a mean alone without one."""
+    """A mean and its interval, with as many decimals as show two digits of its width, or why there is none."""
+    if interval.withheld:
+        return interval.text(f"{sign}.4g")
     width = interval.high - interval.low
     if not 0 < width < math.inf:
         return f"{interval.mean:{sign}.4g}"

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from decision_service.application.ports import Warehouse
-from decision_service.core.estimation.intervals import FloatArray, Interval, Moments, mean_interval, z_value
+from decision_service.core.estimation.intervals import FloatArray, Interval, mean_interval
 from decision_service.core.model.program import Group
 
 NOT_HELD_OUT, GLOBAL_HOLDOUT = "NOT_HELD_OUT", "GLOBAL_HOLDOUT"
@@ -56,7 +56,7 @@ ORDER BY ALL
 class GroupResult:
     """One group: customers ever exposed, those with an outcome, and the mean reward per customer.
 
-    reward: `n` is the number of customers; unbounded for a single one.
+    reward: `n` is the number of customers; withheld where their outcomes are too few.
     """
 
     group: str
@@ -69,8 +69,7 @@ class GroupResult:
 class Difference:
     """Mean reward per customer of one group less that of another.
 
-    reward: `n` is the number of customers of both; None where they are too few, or their rewards all equal, so that
-    nothing can be said of chance.
+    reward: `n` is the number of customers of both; None where the interval of either is withheld.
     """
 
     group: str
@@ -142,41 +141,59 @@ class _Equal(NamedTuple):
 
 
 def _comparison(program: str, groups: Mapping[str, Sequence[_Equal]]) -> Comparison:
-    rewards = {
-        group: np.repeat(np.array([e.reward for e in equal]), [e.customers for e in equal])
-        for group, equal in groups.items()
-    }
+    means = customer_means(
+        {group: np.repeat([e.reward for e in equal], [e.customers for e in equal]) for group, equal in groups.items()}
+    )
     return Comparison(
         program,
         tuple(
             GroupResult(
                 group,
-                rewards[group].size,
+                means[group].n,
                 sum(e.customers for e in groups[group] if e.responded),
-                mean_interval(rewards[group], ALPHA),
+                means[group],
             )
             for group in GROUPS
-            if group in rewards
+            if group in means
         ),
         tuple(
-            Difference(group, against, difference_interval(rewards[group], rewards[against]))
+            Difference(group, against, difference_interval(means[group], means[against]))
             for group, against in QUESTIONS
-            if group in rewards and against in rewards
+            if group in means and against in means
         ),
     )
 
 
-def difference_interval(one: FloatArray, other: FloatArray, alpha: float = ALPHA) -> Interval | None:
-    """Mean of `one` less mean of `other`, two independent samples of customers, shapes (n,) and (m,).
+def customer_means(rewards: Mapping[str, FloatArray], alpha: float = ALPHA) -> dict[str, Interval]:
+    """Mean reward per customer of each group, whose customers' rewards have shape (n,), with its interval.
 
-    None where either has fewer than two, or no two rewards differ.
+    No bound of what a customer may bring is known; what any of them brought, in whichever group, is taken for possible
+    in each. So a group of whom nobody has bought yet has an interval too, and one too small to tell anything has none.
     """
-    first, second = Moments.of(one), Moments.of(other)
-    error = math.hypot(first.standard_error, second.standard_error)
-    if not error > 0:
+    low = min(0.0, *(float(values.min()) for values in rewards.values()))
+    high = max(0.0, *(float(values.max()) for values in rewards.values()))
+    if low == high:
+        return {
+            group: Interval(high, -math.inf, math.inf, values.size, "too little data: nobody brought anything")
+            for group, values in rewards.items()
+        }
+    return {
+        group: mean_interval(values, alpha, low=low, high=high).clamped(low, high) for group, values in rewards.items()
+    }
+
+
+def difference_interval(one: Interval, other: Interval) -> Interval | None:
+    """Mean of `one` less that of `other`, two independent samples, each with its interval.
+
+    Each end is as far from the estimate as the two ends that it rests on are together, as independent errors add (Zou &
+    Donner 2008): so the difference holds where its parts do, however skewed. None where either has no interval.
+    """
+    if one.withheld or other.withheld:
         return None
-    mean, width = first.mean - second.mean, z_value(alpha / 2) * error
-    return Interval(mean, mean - width, mean + width, one.size + other.size)
+    mean = one.mean - other.mean
+    low = mean - math.hypot(one.mean - one.low, other.high - other.mean)
+    high = mean + math.hypot(one.high - one.mean, other.mean - other.low)
+    return Interval(mean, low, high, one.n + other.n)
 
 
 def _interval_json(interval: Interval | None) -> dict[str, float | None]:
