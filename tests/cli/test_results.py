@@ -33,7 +33,7 @@ def nba(*arguments: str) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A home in which 30 of 40 customers in TREATMENT bought on the first day, 1 of 20 in HOLDOUT, 18 of 30 at random."""
+    """A home in which 30 of 40 customers of TREATMENT bought on the first day, 1 of 20 held out, 18 of 30 at random."""
     warehouse = bootstrap.open_warehouse(settings(tmp_path))
     fill(
         warehouse,
