@@ -199,26 +199,33 @@ joined AS (
 """
 
 
-def _aggregated(counted: str) -> str:
-    """SQL of the aggregate of the outcomes that are counted; null without any. Ordered, so that sums repeat exactly."""
-    order = "ORDER BY occurred_at_ms, outcome_id, name, channel"
+_AT = "(occurred_at_ms, outcome_id, name, channel)"
+_AGGREGATES = {
+    # Over sorted amounts, so that sums repeat to the last digit whatever order rows come in.
+    Aggregation.SUM: "list_sum(list_sort(list(amount) FILTER ({counted})))",
+    Aggregation.MAX: "max(amount) FILTER ({counted})",
+    Aggregation.EARLIEST: f"arg_min(amount, {_AT}) FILTER ({{counted}})",
+    Aggregation.LATEST: f"arg_max(amount, {_AT}) FILTER ({{counted}})",
+    Aggregation.ANY: "max(1.0) FILTER ({counted})",
+}
+
+
+def _aggregated(counted: str, used: Iterable[Aggregation]) -> str:
+    """SQL of the aggregate of the outcomes that are counted; null without any. Only those in `used` cost anything."""
+    cases = (f"WHEN '{each}' THEN {_AGGREGATES[each].format(counted=counted)}" for each in used)
+    return f"CASE any_value(aggregation) {' '.join(cases)} END"
+
+
+def _rewards(used: Iterable[Aggregation]) -> str:
+    """SQL of the rows of `rewards`; used: the aggregations of the definitions."""
+    aggregations = sorted(set(used))
     return f"""
-        CASE any_value(aggregation)
-            WHEN '{Aggregation.SUM}' THEN sum(amount {order}) FILTER ({counted})
-            WHEN '{Aggregation.MAX}' THEN max(amount) FILTER ({counted})
-            WHEN '{Aggregation.EARLIEST}' THEN first(amount {order}) FILTER ({counted})
-            WHEN '{Aggregation.LATEST}' THEN last(amount {order}) FILTER ({counted})
-            WHEN '{Aggregation.ANY}' THEN max(1.0) FILTER ({counted})
-        END"""
-
-
-_REWARDS = f"""
 {_JOINED},
 total AS (
     SELECT
         decision_id,
-        {_aggregated("NOT late")} AS on_time,
-        {_aggregated("TRUE")} AS with_late,
+        {_aggregated("NOT late", aggregations)} AS on_time,
+        {_aggregated("TRUE", aggregations)} AS with_late,
         count(*) FILTER (NOT late) AS n_outcomes,
         count(*) FILTER (late) AS n_late,
         count(*) FILTER (early AND NOT late) AS n_early,
@@ -241,6 +248,7 @@ FROM decision AS d
 LEFT JOIN total AS t ON t.decision_id = d.decision_id
 ORDER BY d.decided_at_ms, d.decision_id
 """
+
 
 _STATISTICS = f"""
 {_JOINED},
@@ -296,7 +304,9 @@ def join_outcomes(
             "since_ms": since["since_ms"],
             "grace_ms": grace_s * 1000,
         }
-        rewards = warehouse.query(_REWARDS, {**parameters, "known_ms": known_ms})
+        rewards = warehouse.query(
+            _rewards(p.reward.aggregation for p in programs.values()), {**parameters, "known_ms": known_ms}
+        )
         statistics = warehouse.query(_STATISTICS, {**parameters, "now_ms": now_ms})
         report = replace(_report(rewards, statistics), loaded_until_ms=loaded_ms)
         warehouse.replace(tables.REWARDS.name, rewards, _where(programs, dict(zip(*since.values(), strict=True))))
