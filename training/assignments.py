@@ -85,6 +85,10 @@ ORDER BY f.first_exposed_at_ms, f.decision_id, f.program
 """
 
 
+KEYS_AT_ONCE = 5_000
+"""Keys that one predicate names: Delta's parser overflows its stack at some ten times as many."""
+
+
 @dataclass(frozen=True, slots=True)
 class AssignmentReport:
     """What one step did, in rows of `assignments`.
@@ -113,8 +117,9 @@ def record_assignments(warehouse: Warehouse) -> AssignmentReport:
     corrects = earlier.column("corrects")
     rows = earlier.drop_columns(["corrects"])
     corrected, assigned = rows.filter(corrects), rows.filter(pa.compute.invert(corrects))
-    if corrected.num_rows:
-        warehouse.replace(tables.ASSIGNMENTS.name, corrected, _keys(corrected))
+    for first in range(0, corrected.num_rows, KEYS_AT_ONCE):
+        part = corrected.slice(first, KEYS_AT_ONCE)
+        warehouse.replace(tables.ASSIGNMENTS.name, part, _keys(part))
     if assigned.num_rows:
         warehouse.append(tables.ASSIGNMENTS.name, assigned)
     state = [{"log_shard": shard, "log_sequence": sequence} for shard, sequence in reached]

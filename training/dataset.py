@@ -22,9 +22,10 @@ from decision_service.core.choice.baseline import baseline_action
 from decision_service.core.choice.encoding import known_values
 from decision_service.core.estimation.ope import Calibration, FloatArray, IntArray
 from decision_service.core.guardrails.eligibility import Rules, RuleVariables
+from decision_service.core.guardrails.reports import SENT
 from decision_service.core.model.errors import InvalidRequest
 from decision_service.core.model.program import Action, Group, Program
-from decision_service.core.model.record import ActivationStatus, PolicyKind
+from decision_service.core.model.record import PolicyKind
 from decision_service.core.model.reward import Period, RewardDefinition
 from decision_service.core.model.values import NO_ACTION, Values
 from decision_service.warehouse.columns import values_from_json
@@ -257,7 +258,6 @@ WHERE d.program = $program AND r.reward_version = $reward_version AND r.learnabl
 ORDER BY d.decided_at_ms, d.decision_id
 """
 _FOREVER_MS = 2**62
-_CARRIED_OUT = (ActivationStatus.SENT, ActivationStatus.DELIVERED)
 
 
 class _Logged(TypedDict):
@@ -329,9 +329,9 @@ def _left_out(at_ms: int, periods: Sequence[Period]) -> bool:
 
 
 def _carried_out(logged: _Logged) -> bool:
-    """As far as anybody reported: the latest report is that it was sent or delivered; of NO_ACTION, that there is no
-    report that it was skipped."""
-    return logged["activated"] in _CARRIED_OUT or (logged["drawn"] == NO_ACTION and not logged["activated"])
+    """As far as anybody reported: the latest report is that it was sent, whatever became of it; of NO_ACTION, that
+    there is no report that it was skipped."""
+    return logged["activated"] in SENT or (logged["drawn"] == NO_ACTION and not logged["activated"])
 
 
 class _Actions:

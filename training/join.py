@@ -110,9 +110,9 @@ held AS (
 ),
 reach AS (SELECT *, CASE WHEN last_touch THEN back_ms + early_ms ELSE 0 END AS shared_ms FROM held),
 touched AS (
-    SELECT r.program, r.decided_at_ms AS since_ms
+    SELECT r.program, r.decided_at_ms - f.shared_ms AS since_ms
     FROM rewards AS r
-    JOIN definition AS f ON f.program = r.program AND f.reward_version = r.reward_version
+    JOIN reach AS f ON f.program = r.program AND f.reward_version = r.reward_version
     WHERE r.matured <> (r.final_at_ms <= $known_ms)
     UNION ALL
     SELECT d.program, d.decided_at_ms - reach.shared_ms
@@ -182,15 +182,20 @@ paired AS (
         d.program, d.decision_id, d.decided_at_ms, d.starts_at_ms, d.until_ms, d.aggregation, d.last_touch, d.went_out,
         weighted.weight * CASE WHEN d.use_value THEN o.value ELSE 1 END AS amount,
         o.occurred_at_ms > d.until_ms OR o.received_at_ms > d.final_at_ms AS late,
-        o.occurred_at_ms < d.starts_at_ms AS early
+        o.occurred_at_ms < d.starts_at_ms AS early,
+        coalesce(
+            n.program = d.program AND n.customer_id = d.customer_id
+            AND o.occurred_at_ms >= coalesce(n.send_planned_at_ms, n.decided_at_ms) - d.early_ms, FALSE
+        ) AS names_one
     FROM outcome AS o
+    LEFT JOIN decisions AS n ON n.decision_id = o.decision_id
     JOIN decision AS d ON d.customer_id = o.customer_id AND o.occurred_at_ms >= d.from_ms
     JOIN weighted ON weighted.program = d.program AND weighted.name = o.name
 ),
 joined AS (
     SELECT *
     FROM paired
-    WHERE named OR (shared AND occurred_at_ms <= until_ms AND (went_out OR NOT last_touch))
+    WHERE named OR (shared AND occurred_at_ms <= until_ms AND (NOT last_touch OR (went_out AND NOT names_one)))
     QUALIFY NOT last_touch OR row_number() OVER (
         PARTITION BY customer_id, outcome_id, name, channel, program
         ORDER BY named DESC, starts_at_ms DESC, decision_id DESC

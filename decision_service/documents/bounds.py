@@ -79,19 +79,27 @@ def _unreachable_rewards(program: Data) -> Iterator[Mistake]:
             reward = RewardDocument.model_validate(data)
         except ValidationError:
             continue  # told by the fields themselves
+        low, high = reward.bounds or reward.reach
         if reward.aggregation == "any":
-            if reward.value == "value" or set(reward.outcomes.values()) != {1.0}:
+            if reward.value == "value" or set(reward.outcomes.values()) != {1.0} or not low <= 1 <= high:
                 yield (
                     ("reward", "aggregation"),
-                    "`any` gives 1 for one or more outcomes, whatever they are worth: give each the weight 1 and "
-                    "`value: count`, or use `sum` or `max`",
+                    "`any` gives 1 for one or more outcomes, whatever they are worth: give each the weight 1, "
+                    "`value: count` and bounds that hold 1, or use `sum` or `max`",
                 )
             continue
-        low, high = reward.bounds or reward.reach
         for name, weight in reward.outcomes.items():
             if reward.value == "count" and not low <= weight <= high:
                 yield (
                     ("reward", "outcomes", name),
                     f"one `{name}` is worth {weight:g}, which `bounds` [{low:g}, {high:g}] would cut: widen them, or "
                     "leave them out, and they follow from the weights",
+                )
+            elif reward.value == "value" and (
+                (weight < 0 and low >= reward.default) or (weight > 0 and high <= reward.default)
+            ):
+                yield (
+                    ("reward", "outcomes", name),
+                    f"its weight is {weight:g}, and `bounds` [{low:g}, {high:g}] leave no room on that side of the "
+                    f"`default` {reward.default:g}: one `{name}` would count nothing; widen them",
                 )

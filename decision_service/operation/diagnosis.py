@@ -111,8 +111,11 @@ def _warehouse(settings: Settings) -> str:
 
 
 def _loading(settings: Settings) -> str:
-    until_ms = loaded_until_ms(bootstrap.open_warehouse(settings))
+    warehouse = bootstrap.open_warehouse(settings)
+    until_ms = loaded_until_ms(warehouse)
     if until_ms is None:
+        if warehouse.query("SELECT 1 FROM decisions LIMIT 1").num_rows:
+            raise NbaError("no loader has said how far the log is loaded; run `nba load`, or `nba up`")
         return "no loader has been here yet"
     behind_s = (clock_from(settings.clock).now_ms() - until_ms) / 1000
     if behind_s > MOST_BEHIND_S:

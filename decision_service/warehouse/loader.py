@@ -129,12 +129,13 @@ def run_loader(
 
 
 def drain(reader: LogReader, warehouse: Warehouse, now_ms: Clock, limit: int = 2_000) -> Mapping[EntryKind, int]:
-    """Rounds until the log is empty; rows written by kind."""
+    """Rounds until one has loaded all that the log held when it began; rows written by kind."""
     rows = dict.fromkeys(EntryKind, 0)
     while True:
-        looked_ms = now_ms()
-        if not reader.backlog():
-            record_loaded(warehouse, looked_ms)
-            return rows
-        for kind, written in load_once(reader, warehouse, limit).loaded.items():
+        began_ms = now_ms()
+        report = load_once(reader, warehouse, limit)
+        for kind, written in report.loaded.items():
             rows[kind] += written
+        if report.complete:  # not: once it is empty, which it never is while others write to it
+            record_loaded(warehouse, began_ms)
+            return rows

@@ -125,9 +125,9 @@ def test_a_program_may_learn_from_activated_decisions_only() -> None:
     bodies += [decision("n7", at_s=7, action=NO_ACTION), decision("n8", at_s=8, action=NO_ACTION)]
     reports = [activation(name, status) for name, status in statuses.items()]
     dataset = read_dataset(warehouse_of(*bodies, *reports, activation("n8", "SKIPPED")), activated, program_at)
-    assert [row.decision_id for row in dataset.rows] == ["d1", "d2", "n7"]
+    assert [row.decision_id for row in dataset.rows] == ["d1", "d2", "d3", "n7"]
     rates = {rate.action: (rate.drawn, rate.activated) for rate in dataset.facts.activated}
-    assert rates == {"email_a": (6, 2), NO_ACTION: (2, 1)}
+    assert rates == {"email_a": (6, 3), NO_ACTION: (2, 1)}
     late = dataset.between(T0 + 4_000, T0 + 8_000).facts.activated
     assert {rate.action: (rate.drawn, rate.activated) for rate in late} == {"email_a": (3, 0), NO_ACTION: (1, 1)}
 

@@ -181,6 +181,14 @@ def test_last_touch_is_the_latest_contact_that_went_out() -> None:
     assert (report.outcomes, report.joined) == (1, 1)
 
 
+def test_by_last_touch_a_named_outcome_counts_once() -> None:
+    """For the decision that it names, however long ago that was, and for no later contact besides."""
+    last = program(attribution=Attribution.LAST_TOUCH)
+    bodies = [decision("d0"), activation("d0"), decision("d1", at_s=950), activation("d1", at_s=951)]
+    rows, _ = joined([*bodies, outcome("o1", 1000, decision_id="d0")], last)
+    assert [rows[name]["reward_with_late"] for name in ("d0", "d1")] == [1, 0]
+
+
 @pytest.mark.parametrize("attribution", list(Attribution))
 def test_a_named_outcome_can_be_that_decisions_alone(attribution: Attribution) -> None:
     """By a program's choice it counts for no other; one of an unknown or another customer's decision joins nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from decision_service.adapters.lakehouse.delta import Lakehouse
 from decision_service.adapters.memory.warehouse import MemoryWarehouse
 from decision_service.application.ports import LogBody
+from decision_service.core.model.program import Program
 from decision_service.core.model.record import Activation, DecisionRecord, Outcome, Reservation
 from decision_service.core.model.reward import Aggregation, Attribution
 from decision_service.warehouse.loader import drain
@@ -58,9 +60,13 @@ PROGRAMS = program(use_value=True, outcomes={"purchase": 0.1, "visit": 0.3}) | p
 )
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_joining_in_steps_equals_joining_once(seed: int) -> None:
+@pytest.mark.parametrize("shares_named", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_joining_in_steps_equals_joining_once(seed: int, shares_named: bool) -> None:
     """Whatever the order and portions in which the log arrives, and however time moves on, steps equal the whole."""
+    touch = PROGRAMS["autumn"]
+    touch = replace(touch, reward=replace(touch.reward, shares_named=shares_named))
+    programs = {**PROGRAMS, "autumn": touch}
     bodies = history(seed)
     rng = random.Random(seed + 1000)
     log, warehouse = ListLog(), MemoryWarehouse()
@@ -71,23 +77,23 @@ def test_joining_in_steps_equals_joining_once(seed: int) -> None:
         rest = rest[size:]
         drain(log, warehouse, lambda now_s=now_s: at(now_s + rng.choice([-500, 6000])))  # type: ignore[misc]
         now_s += rng.uniform(0, 1000)
-        join_outcomes(warehouse, PROGRAMS, at(now_s))
-        assert {row["decision_id"]: row for row in rewards(warehouse)} == _whole(warehouse, now_s)
+        join_outcomes(warehouse, programs, at(now_s))
+        assert {row["decision_id"]: row for row in rewards(warehouse)} == _whole(warehouse, programs, now_s)
     drain(log, warehouse, loaded)
-    join_outcomes(warehouse, PROGRAMS, at(LONG_AFTER_S))
-    whole, _ = joined(bodies, PROGRAMS)
+    join_outcomes(warehouse, programs, at(LONG_AFTER_S))
+    whole, _ = joined(bodies, programs)
     assert {row["decision_id"]: row for row in rewards(warehouse)} == whole
     assert len(whole) == 60
     assert any(row["n_late"] for row in whole.values())
     assert any(row["n_early"] for row in whole.values())
 
 
-def _whole(warehouse: MemoryWarehouse, now_s: float) -> dict[str, dict[str, Any]]:
+def _whole(warehouse: MemoryWarehouse, programs: Mapping[str, Program], now_s: float) -> dict[str, dict[str, Any]]:
     """The rewards of a warehouse with the same log tables and no join before."""
     fresh = MemoryWarehouse()
     for table in ("decisions", "activations", "outcomes", "load_progress"):
         fresh.append(table, warehouse.query(f"SELECT * FROM {table}"))
-    join_outcomes(fresh, PROGRAMS, at(now_s))
+    join_outcomes(fresh, programs, at(now_s))
     return {row["decision_id"]: row for row in rewards(fresh)}
 
 
