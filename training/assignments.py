@@ -30,7 +30,7 @@ WITH
 fresh AS (
     SELECT
         d.decision_id, d.customer_id, d.program, d.program_version, d."group", d.in_audience, d.others,
-        d.others_in_audience, d.global_holdout, d.decided_at, d.decided_at_ms, d.ledger_id
+        d.others_in_audience, d.global_holdout, d.decided_at, d.decided_at_ms, d.policy_version, d.ledger_id
     FROM decisions AS d
     LEFT JOIN assignment_state AS p ON p.log_shard = d.log_shard
     WHERE p.log_sequence IS NULL OR d.log_sequence > p.log_sequence
@@ -38,42 +38,42 @@ fresh AS (
 candidate AS (
     SELECT
         program, program_version, "group", in_audience,
-        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, ledger_id
+        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, policy_version, ledger_id
     FROM fresh
     UNION ALL
     SELECT
         other.program, other.program_version, other."group", in_audience,
-        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, ledger_id
+        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, policy_version, ledger_id
     FROM (
         SELECT
             unnest(others) AS other, unnest(others_in_audience) AS in_audience,
-            decision_id, customer_id, global_holdout, decided_at, decided_at_ms, ledger_id
+            decision_id, customer_id, global_holdout, decided_at, decided_at_ms, policy_version, ledger_id
         FROM fresh
     ) AS lost
 ),
 exposure AS (
     SELECT
         program, program_version, "group",
-        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, ledger_id
+        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, policy_version, ledger_id
     FROM candidate
     WHERE in_audience IS DISTINCT FROM FALSE
     UNION ALL
     SELECT DISTINCT
         '*', NULL, CASE global_holdout WHEN TRUE THEN 'GLOBAL_HOLDOUT' WHEN FALSE THEN 'NOT_HELD_OUT' END,
-        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, ledger_id
+        decision_id, customer_id, global_holdout, decided_at, decided_at_ms, policy_version, ledger_id
     FROM candidate
     WHERE in_audience IS DISTINCT FROM FALSE
 ),
 first_exposure AS (
     SELECT
         program, customer_id, "group", global_holdout, decided_at AS first_exposed_at,
-        decided_at_ms AS first_exposed_at_ms, decision_id, program_version, ledger_id
+        decided_at_ms AS first_exposed_at_ms, decision_id, program_version, policy_version, ledger_id
     FROM exposure
     QUALIFY row_number() OVER (PARTITION BY program, customer_id ORDER BY decided_at_ms, decision_id) = 1
 )
 SELECT
     f.program, f.customer_id, f."group", f.global_holdout, f.first_exposed_at, f.first_exposed_at_ms, f.decision_id,
-    f.program_version, f.ledger_id,
+    f.program_version, f.policy_version, f.ledger_id,
     known.program IS NOT NULL AS corrects
 FROM first_exposure AS f
 LEFT JOIN assignments AS known ON known.program = f.program AND known.customer_id = f.customer_id

@@ -156,6 +156,10 @@ def train_program(
     challenger = VwScorer.of(fitted.serving, unregistered, program.feature_service, inputs, history.action_rows)
     evaluation = _evaluate(program, history, unseen, challenger, champion, plan.seed)
     judgement = judge(evaluation, plan.rules)
+    if program.serves_baseline and champion.scorer is not None and judgement.verdict is Verdict.PROMOTE:
+        # Beating what serves is not enough where a model waits that has been proven already.
+        beside = _evaluate(program, history, unseen, challenger, champion, plan.seed, ev.CHAMPION)
+        evaluation, judgement = beside, judge(beside, plan.rules)
     mismatches = encoding_mismatches(unseen, champion.scorer) if champion.scorer else 0
     if mismatches:
         _log.error("%s: %d decisions do not encode as they did when served", program.name, mismatches)
@@ -253,7 +257,9 @@ def _evaluate(
     challenger: Scorer,
     champion: _Champion,
     seed: int,
+    reference: str = "",
 ) -> Evaluation:
+    """reference: what to compare with; what serves by default."""
     often = Counter(row.actions[row.chosen].id for row in unseen.rows).most_common(MOST_FIXED_POLICIES)
     policies: dict[str, ev.Policy] = {
         ev.CHALLENGER: ev.scored_policy(challenger, program.exploration, program.actions),
@@ -262,8 +268,8 @@ def _evaluate(
     }
     if champion.scorer is not None:
         policies[ev.CHAMPION] = ev.scored_policy(champion.scorer, program.exploration, program.actions)
-    reference = _reference(program, champion)
-    if reference == ev.BASELINE:
+    reference = reference or _reference(program, champion)
+    if program.serves_baseline:
         policies[ev.BASELINE] = ev.baseline_policy
     predicted = predict_from(history, unseen, seed)
     return ev.evaluate(unseen, policies, predicted, reference=reference)

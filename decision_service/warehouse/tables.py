@@ -55,7 +55,8 @@ ASSIGNMENTS = Table(
         Column("first_exposed_at_ms", INT, "The same as a number.", "UTC epoch ms"),
         Column("decision_id", STRING, "The decision of that request."),
         Column("program_version", INT, "The program's version in it; null for `*`."),
-        Column("ledger_id", STRING, "The ledger whose version it is; null: of a release that gave ledgers no id."),
+        Column("policy_version", INT, "The contact policy's version in it."),
+        Column("ledger_id", STRING, "The ledger whose versions these are; null: of a release that gave ledgers no id."),
     ),
 )  # fmt: skip
 

@@ -130,7 +130,8 @@ COMPARED_CUSTOMERS = View(
     "The customers whom groups are compared over: of each program with a reward those of `assignments` outside the "
     "global holdout, in their group of it. Where there is a global holdout, also all customers of the service, as "
     "GLOBAL_HOLDOUT and NOT_HELD_OUT, from their first exposure to any program: contacts by other programs may lead "
-    "into the audience of this one, so that who was exposed to it would not compare.",
+    "into the audience of this one, so that who was exposed to it would not compare. Whoever was first exposed under "
+    "other shares than those of now is left out: a group that grew has newer customers than the others.",
     {
         "program": "Name of the program.",
         "group": "Her group; GLOBAL_HOLDOUT or NOT_HELD_OUT in the comparison of the whole service.",
@@ -139,18 +140,45 @@ COMPARED_CUSTOMERS = View(
         "first_exposed_at_ms": "The same as UTC epoch milliseconds.",
     },
     """
-    SELECT program, "group", customer_id, first_exposed_at, first_exposed_at_ms
-    FROM assignments
+    WITH
+    division AS (
+        SELECT
+            coalesce(ledger_id, '') AS ledger_id, program, version, published_at,
+            concat(json_extract_string(document, '$.groups'), nullif(group_ranges, '[]')) AS shares
+        FROM program_versions
+    ),
+    division_now AS (
+        SELECT program, shares
+        FROM division
+        QUALIFY row_number() OVER (PARTITION BY program ORDER BY published_at DESC, version DESC) = 1
+    ),
+    holdout AS (
+        SELECT
+            coalesce(ledger_id, '') AS ledger_id, version, published_at,
+            coalesce(json_extract_string(document, '$.holdout'), '') AS share
+        FROM contact_policy_versions
+    ),
+    holdout_now AS (SELECT share FROM holdout ORDER BY published_at DESC, version DESC LIMIT 1)
+    SELECT a.program, a."group", a.customer_id, a.first_exposed_at, a.first_exposed_at_ms
+    FROM assignments AS a
+    LEFT JOIN division AS d
+        ON d.program = a.program AND d.version = a.program_version AND d.ledger_id = coalesce(a.ledger_id, '')
+    LEFT JOIN division_now ON division_now.program = a.program
     WHERE
-        program IN (SELECT program FROM reward_weights)
-        AND global_holdout IS DISTINCT FROM TRUE
+        a.program IN (SELECT program FROM reward_weights)
+        AND a.global_holdout IS DISTINCT FROM TRUE
+        AND NOT coalesce(d.shares <> division_now.shares, FALSE)
     UNION ALL
     SELECT rewarded.program, a."group", a.customer_id, a.first_exposed_at, a.first_exposed_at_ms
     FROM (SELECT DISTINCT program FROM reward_weights) AS rewarded
     CROSS JOIN assignments AS a
+    LEFT JOIN holdout AS h ON h.version = a.policy_version AND h.ledger_id = coalesce(a.ledger_id, '')
     WHERE
         a.program = '*' AND a."group" IS NOT NULL
         AND EXISTS (SELECT 1 FROM assignments WHERE program = '*' AND global_holdout)
+        AND NOT coalesce(
+            CASE a.policy_version WHEN 0 THEN '' ELSE h.share END <> (SELECT share FROM holdout_now), FALSE
+        )
     """,
 )
 

@@ -84,6 +84,7 @@ def test_every_program_named_is_exposed_whoever_decides() -> None:
         "global_holdout": False,
         "first_exposed_at_ms": T0,
         "decision_id": "d1",
+        "policy_version": 2,
         "ledger_id": None,
     }
     rows = assignments(warehouse)

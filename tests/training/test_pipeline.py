@@ -177,6 +177,11 @@ def test_where_the_baseline_serves_it_is_what_a_model_has_to_beat(bench: Bench) 
     bench.shop.program = replace(bench.shop.program, baseline=(BaselineRule(NO_ACTION),))
     report = bench.train()
     assert (report.verdict, "the baseline that serves now" in report.reason) == ("PROMOTE", True)
+    # The next beats that baseline as well, and not the model that has been proven already.
+    bench.live(1000)
+    report = bench.train()
+    assert report.verdict != "PROMOTE"
+    assert "the model that serves now" in report.reason
 
 
 def test_a_rolled_back_model_does_not_come_back_by_itself(bench: Bench) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from decision_service.core.model.program import Group, GroupShares, Program
 from decision_service.core.model.record import DecisionRecord
 from decision_service.core.model.reward import RewardDefinition
 from decision_service.core.model.values import NO_ACTION
+from decision_service.warehouse.columns import Table
 from decision_service.warehouse.comparison import QUESTIONS, compare_groups, customer_means, difference_interval
 from decision_service.warehouse.loader import drain
+from decision_service.warehouse.tables import CONTACT_POLICY_VERSIONS, PROGRAM_VERSIONS, rows_from
 from decision_service.warehouse.views import VIEWS
 from tests.support.logged import T0, ListLog, activation, decision, loaded, outcome
 from training.assignments import record_assignments, record_reward_weights
@@ -263,6 +267,52 @@ def test_the_views_are_what_the_command_computes() -> None:
         of_group = warehouse.query('SELECT reward FROM customer_results WHERE "group" = $g', {"g": group.group})
         rewards = of_group.column(0).to_numpy()
         assert row["standard_error"] == pytest.approx(rewards.std(ddof=1) / math.sqrt(len(rewards)))
+
+
+def published(warehouse: Warehouse, table: Table, *documents: dict[str, object], **of_program: str) -> None:
+    """Versions 1, 2, … of a program or of the contact policy, one a second."""
+    common = {"author": "ann", "note": "", "digest": "", "ledger_id": None}
+    rows = [
+        {**common, **of_program, "version": i, "document": json.dumps(document), "published_at": at(i)}
+        for i, document in enumerate(documents, start=1)
+    ]
+    warehouse.replace(table.name, rows_from(table.name, rows))
+
+
+def at(second: int) -> datetime:
+    return datetime.fromtimestamp(T0 / 1000 + second, UTC)
+
+
+def test_a_change_of_shares_begins_the_comparison_anew(warehouse: Warehouse) -> None:
+    """A holdout that is added has newer customers, who have brought less: old ones are in no comparison with them. A
+    version with the same groups goes on; the first shares are compared again when they come back."""
+    old = [replace(exposed(f"t{i}", f"t{i}"), program_version=1) for i in range(40)]
+    new = [
+        replace(exposed(f"n{i}", f"n{i}", at_s=50, group=H if i % 2 else T), program_version=2 + i % 3)
+        for i in range(60)
+    ]
+    fill(warehouse, *old, *new, *(outcome(f"o{i}", 60, f"t{i}") for i in range(40)))
+    groups, more = {"treatment": "100%"}, {"treatment": "50%", "holdout": "50%"}
+    versions = [{"groups": groups}, {"groups": more}, {"groups": more, "description": "x"}, {"groups": more}]
+    sql = 'SELECT "group", customers FROM group_results ORDER BY 1'
+    published(warehouse, PROGRAM_VERSIONS, *versions, program="spring", group_ranges="[]")
+    assert rows(warehouse, sql) == [("HOLDOUT", 30), ("TREATMENT", 30)]
+    published(warehouse, PROGRAM_VERSIONS, *versions, {"groups": groups}, program="spring", group_ranges="[]")
+    assert rows(warehouse, sql) == [("TREATMENT", 40)]
+
+
+def test_a_change_of_the_global_holdout_begins_its_comparison_anew(warehouse: Warehouse) -> None:
+    """Those first exposed under another share, or none, are left out of it, and stay in the program's own."""
+    old = [replace(exposed(f"t{i}", f"t{i}"), policy_version=i % 2) for i in range(10)]
+    held = [replace(exposed(f"n{i}", f"n{i}", group=H, held_out=True), policy_version=2) for i in range(4)]
+    free = [replace(exposed(f"f{i}", f"f{i}"), policy_version=2) for i in range(6)]
+    fill(warehouse, *old, *held, *free)
+    published(warehouse, CONTACT_POLICY_VERSIONS, {}, {"holdout": {"share": "20%"}})
+    assert rows(warehouse, 'SELECT "group", customers FROM group_results ORDER BY 1') == [
+        ("GLOBAL_HOLDOUT", 4),
+        ("NOT_HELD_OUT", 6),
+        ("TREATMENT", 16),
+    ]
 
 
 def test_every_view_of_groups_says_which_comparison_it_is() -> None:
