@@ -19,7 +19,17 @@ INTRODUCTION = """# Warehouse
 
 The embedded warehouse is a folder of Delta tables, one sub-folder a table, that any engine which reads Delta can open.
 `Warehouse.query` sees them in DuckDB's dialect, with named parameters (`$name`), and nothing else: no files or network.
-Documented tables that do not exist yet read as empty.
+Documented tables that do not exist yet read as empty. From Python, of a home such as the demo's:
+
+```python
+from pathlib import Path
+
+from decision_service.operation import bootstrap
+from decision_service.operation.settings import Settings
+
+warehouse = bootstrap.open_warehouse(Settings(home=Path(".nba/demo")))
+print(warehouse.query("SELECT * FROM group_results").to_pylist())
+```
 
 - **Time**: `TIMESTAMPTZ` columns are UTC; the `*_ms` column beside one is the same moment as a number.
 - **Who writes**: the loader alone writes `decisions`, `activations`, `outcomes` and `events`, each log entry exactly

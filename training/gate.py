@@ -152,7 +152,8 @@ def judge(evaluation: Evaluation, rules: GateRules | None = None) -> Judgement:
         else:
             verdict = Verdict.INSUFFICIENT
             reasons = [f"lower bound of the difference {interval.low:+.4g} is not above {0 - rules.margin:g} yet"]
-    sentence = _sentence(verdict, evaluation, interval, needed, bool(failed), rules)
+    is_thin = not failed and effective < rules.least_effective_rows
+    sentence = _sentence(verdict, evaluation, interval, needed, bool(failed), effective if is_thin else None, rules)
     return Judgement(verdict, sentence, tuple(reasons), interval, needed, checks, rules)
 
 
@@ -268,8 +269,15 @@ def data_checks(evaluation: Evaluation, rules: GateRules) -> tuple[Check, ...]:
 
 
 def _sentence(
-    verdict: Verdict, evaluation: Evaluation, interval: Interval, needed: int | None, refused: bool, rules: GateRules
+    verdict: Verdict,
+    evaluation: Evaluation,
+    interval: Interval,
+    needed: int | None,
+    refused: bool,
+    thin: float | None,
+    rules: GateRules,
 ) -> str:
+    """thin: the effective sample size, where it is too small to conclude anything."""
     difference = evaluation.difference
     ours, theirs = f"The new model ({difference.challenger})", _reference(difference.reference)
     gain = f"{interval.mean:+.4g} reward per decision beside {theirs}"
@@ -284,6 +292,12 @@ def _sentence(
             return (
                 f"{ours} is not worse than {theirs} by more than {rules.margin:g} reward per decision, with {sure} "
                 f"confidence; the estimate is {interval.mean:+.4g}. It goes live."
+            )
+        case Verdict.INSUFFICIENT if thin is not None:
+            return (
+                f"{ours} is not judged yet: the {evaluation.n:,} decisions are worth {thin:.0f} that had a choice and "
+                f"were drawn as it would draw; {rules.least_effective_rows:.0f} are needed, which about {needed:,} "
+                "decisions would be."
             )
         case Verdict.INSUFFICIENT:
             more = f" About {needed:,} decisions like these, instead of {evaluation.n:,}, would tell." if needed else ""

@@ -68,7 +68,10 @@ def join(home: Home = None, as_json: AsJson = False) -> None:
     if until_ms is None:
         print("Nobody knows yet how far the log is loaded, so no reward is final; run `nba load`, or `nba up`.")
     else:
-        print(f"The log is loaded up to {shown(until_ms)}; rewards are final up to there.")
+        print(
+            f"The log is loaded up to {shown(until_ms)}. Final are the rewards whose window, and an hour after it for"
+        )
+        print("what is received late, had passed by then.")
 
 
 def train(program: Program = "", home: Home = None, as_json: AsJson = False) -> None:

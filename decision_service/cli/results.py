@@ -38,7 +38,11 @@ def results(
         _show(comparison, since)
     if not compared:
         print(f"Nobody was exposed to {program or 'any program'} yet, as far as is loaded and joined.")
-        print("Run `nba load` and `nba join`; `nba up` does so by itself.")
+        known = [comparison.program for comparison in compare_groups(bootstrap.open_warehouse(settings(home)))]
+        if known:
+            print(f"There are results of {', '.join(known)}.")
+        else:
+            print("Run `nba load` and `nba join`; `nba up` does so by itself. See also `--home`.")
 
 
 def _show(comparison: Comparison, since: str) -> None:
@@ -73,5 +77,7 @@ def amount(interval: Interval, sign: str = "") -> str:
     width = interval.high - interval.low
     if not 0 < width < math.inf:
         return f"{interval.mean:{sign}.4g}"
-    form = f"{sign},.{max(0, 1 - math.floor(math.log10(width)))}f"
-    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"
+    # `z`: what rounds to nothing has no minus.
+    form = f"{sign}z,.{max(0, 1 - math.floor(math.log10(width)))}f"
+    mean, low, high = (format(end, form) for end in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"

@@ -84,8 +84,9 @@ def _unreachable_rewards(program: Data) -> Iterator[Mistake]:
             if reward.value == "value" or set(reward.outcomes.values()) != {1.0} or not low <= 1 <= high:
                 yield (
                     ("reward", "aggregation"),
-                    "`any` gives 1 for one or more outcomes, whatever they are worth: give each the weight 1, "
-                    "`value: count` and bounds that hold 1, or use `sum` or `max`",
+                    "`any` gives 1 for one or more outcomes, whatever they are worth: give what is wanted "
+                    "the weight 1, with `value: count` and bounds that hold 1, and leave out the rest; or use `sum` or "
+                    "`max`",
                 )
             continue
         for name, weight in reward.outcomes.items():

@@ -41,6 +41,7 @@ DECISION_FACTS = View(
         "reward_version": "Version of the reward definition; null before the first join.",
         "reward": "What the bandit learns.",
         "reward_with_late": "The same with late outcomes.",
+        "final_at_ms": "From when it can be final (UTC epoch milliseconds): its window and the grace have passed.",
         "matured": "Whether the reward is final; false before the first join.",
         "n_outcomes": "Outcomes in the reward.",
         "n_late": "Outcomes left out as late.",
@@ -51,7 +52,8 @@ DECISION_FACTS = View(
         d.decision_id, d.customer_id, d.program, d.program_version, d.model_version, d.decided_at, d."group",
         d.learning_mode, d.policy, d.action, d.channel, d.probability, d.predicted_reward, d.n_feasible, d.trainable,
         a.status AS activated, a.activated_at,
-        r.reward_version, r.reward, r.reward_with_late, coalesce(r.matured, FALSE) AS matured,
+        r.reward_version, r.reward, r.reward_with_late, r.final_at_ms,
+        coalesce(r.matured, FALSE) AS matured,
         coalesce(r.n_outcomes, 0) AS n_outcomes, coalesce(r.n_late, 0) AS n_late,
         coalesce(r.learnable, FALSE) AS learnable
     FROM decisions AS d
@@ -66,7 +68,8 @@ DECISION_FACTS = View(
     ) AS a ON a.decision_id = d.decision_id
     LEFT JOIN (
         SELECT
-            rewards.decision_id, rewards.reward_version, rewards.reward, rewards.reward_with_late, rewards.matured,
+            rewards.decision_id, rewards.reward_version, rewards.reward, rewards.reward_with_late, rewards.final_at_ms,
+            rewards.matured,
             rewards.n_outcomes, rewards.n_late, rewards.learnable
         FROM rewards
         JOIN (SELECT DISTINCT program, reward_version FROM join_state) AS latest

@@ -65,6 +65,7 @@ def test_groups_and_what_their_differences_answer(home: Path) -> None:
         (Interval(2.046, 1.95, 2.142, 9), "2.05 [1.95, 2.14]"),
         (Interval(-0.000123, -0.0004, 0.0001, 9), "-0.00012 [-0.00040, 0.00010]"),
         (Interval(12_345.6, 11_000, 14_000, 9), "12,346 [11,000, 14,000]"),
+        (Interval(-0.001, -0.15, 0.11, 9), "0.00 [-0.15, 0.11]"),
         (Interval(0.5, -math.inf, math.inf, 1), "0.5"),
         (Interval(0.0, 0.0, 0.0, 4), "0"),
     ],
@@ -100,7 +101,9 @@ def test_where_there_is_nothing_yet_it_says_what_to_do(home: Path, tmp_path: Pat
     empty = str(tmp_path / "empty")
     assert "Run `nba load` and `nba join`" in nba("results", "--home", empty)
     assert json.loads(nba("results", "--json", "--home", empty)) == []
-    assert "Nobody was exposed to autumn yet" in nba("results", "autumn", "--home", str(home))
+    unknown = nba("results", "autumn", "--home", str(home))
+    assert "Nobody was exposed to autumn yet" in unknown
+    assert "There are results of spring." in unknown
 
 
 def test_a_difference_that_is_a_loss_reads_so(tmp_path: Path) -> None:
