@@ -40,10 +40,16 @@ GROUP BY budget
 COMPETED = "SELECT program, count(*) AS won FROM decisions WHERE len(programs) > 1 GROUP BY ALL ORDER BY won DESC"
 
 WORTH_EXPLAINING = """
-SELECT decision_id, customer_id
-FROM decisions
+SELECT decision_id, d.customer_id
+FROM decisions AS d
+LEFT JOIN (
+    SELECT customer_id, count(*) FILTER ("group" = 'TREATMENT') AS treated, bool_or("group" = 'HOLDOUT') AS held_out
+    FROM assignments
+    GROUP BY customer_id
+) AS a ON a.customer_id = d.customer_id
 WHERE "group" = 'TREATMENT' AND action <> 'NO_ACTION'
-ORDER BY policy = 'MODEL' DESC, len(programs) > 1 AND program_probability < 1 DESC,
+ORDER BY coalesce(a.held_out, FALSE), least(coalesce(a.treated, 0), 2) DESC,
+         policy = 'MODEL' DESC, len(programs) > 1 AND program_probability < 1 DESC,
          list_contains(list_transform(exclusions, lambda x: x.reason), 'FREQUENCY_CAP') DESC, decided_at_ms DESC
 LIMIT 1
 """
@@ -99,7 +105,8 @@ def at_work(warehouse: Warehouse, published: Published) -> AtWork:
 
 
 def worth_explaining(warehouse: Warehouse) -> tuple[str, str]:
-    """Decision and customer with something to tell: by a model, contested by programs or caps; ("", "") if none is."""
+    """Decision and customer with something to tell: of one whom several programs may contact and none holds out, by a
+    model, contested by programs or caps; ("", "") if none is."""
     rows = warehouse.query(WORTH_EXPLAINING).to_pylist()
     return (rows[0]["decision_id"], rows[0]["customer_id"]) if rows else ("", "")
 
